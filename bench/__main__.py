@@ -1,0 +1,26 @@
+"""`python -m bench [NAME ...]`: run the named benchmarks, or all; exit 1 if a goal is missed."""
+
+import importlib
+import sys
+
+ALL = ("propagation", "burst", "dns", "apiserver", "local")
+
+
+def main() -> int:
+    """Run what the arguments name; print one row per figure as it comes."""
+    unknown = [name for name in sys.argv[1:] if name not in ALL]
+    if unknown:
+        print(f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(ALL)}", file=sys.stderr)
+        return 2
+    missed = 0
+    for name in sys.argv[1:] or ALL:
+        print(f"\n{name}", flush=True)
+        for result in importlib.import_module(f"bench.{name}").run():
+            print("  " + result.row(), flush=True)
+            missed += not result.met
+    print(f"\n{missed} goals missed" if missed else "\nall goals met")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The room of the About API (KEP-2149): who a cluster is."""

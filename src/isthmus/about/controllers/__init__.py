@@ -1,0 +1,1 @@
+"""When to mirror what the hub says of this cluster."""

@@ -1,0 +1,112 @@
+"""Mirrors what the hub says of this cluster into its two well-known ClusterProperties (KEP-2149)."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from isthmus.about.rules.identity import mirror
+from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES, CLUSTER_SET, ClusterProperty
+from isthmus.api.isthmus import Member
+from isthmus.kube.informer import Informer
+from isthmus.runtime.controller import Controller
+from isthmus.runtime.converge import Converger
+from isthmus.runtime.reconcile import Done, Request
+from isthmus.runtime.source import Source, each
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Who this cluster is said to be: its id, its set, where its Member is, and the UID of kube-system."""
+
+    cluster: str
+    cluster_set: str
+    namespace: str
+    uid: str
+
+
+class Identity:
+    """Keeps `cluster.clusterset.k8s.io` and `clusterset.k8s.io` as the Member has it, or refuses and says why.
+
+    `established` is set once both stand: only then may this cluster act under its id. `has_left` tells
+    whether the Member is gone for good, not merely missing.
+    """
+
+    def __init__(
+        self,
+        registration: Registration,
+        properties: Informer[ClusterProperty],
+        members: Informer[Member],
+        writer: Converger,
+        *,
+        has_left: Callable[[], bool],
+    ) -> None:
+        self._registration = registration
+        self._properties = properties
+        self._members = members
+        self._writer = writer
+        self._has_left = has_left
+        self.established = asyncio.Event()
+        self.problem = ""
+        writer.follow(CLUSTER_PROPERTIES, properties)
+
+    def request(self) -> Request:
+        """The one key of this controller."""
+        return Request(self._registration.cluster, "", "identity")
+
+    def watch(self, controller: Controller) -> None:
+        """The two properties, and the Member that they mirror."""
+        controller.watch(Source(self._properties, each(lambda _: [self.request()])))
+        controller.watch(Source(self._members, each(lambda _: [self.request()]), required=False))
+        # A Member that is not there may by now have left for good.
+        self._members.when_listed(lambda: controller.add(self.request()))
+        controller.add(self.request())
+
+    async def reconcile(self, _: Request) -> Done:
+        """Make the properties say what the Member says."""
+        if not self._members.synced:
+            self._go_on_as_before()
+            return Done()
+        member = self._members.store.get(self._registration.cluster, self._registration.namespace)
+        if member is None and not self._has_left():
+            self._report(f"no Member {self._registration.cluster} in {self._registration.namespace} on the hub")
+            return Done()
+        seen = self._seen()
+        values = {name: item.spec.value for name, item in seen.items() if item.spec is not None}
+        wanted = mirror(member, values, uid=self._registration.uid)
+        self._report(wanted.problem)
+        await self._writer.converge(CLUSTER_PROPERTIES, [], [seen[name] for name in wanted.unwanted if name in seen])
+        # One after the other: the set may only be named once the id stands (ABOUT-29).
+        for item in wanted.wanted:
+            name = item.metadata.name
+            await self._writer.converge(CLUSTER_PROPERTIES, [item], [seen[name]] if name in seen else [])
+        if member is not None and not wanted.problem:
+            self.established.set()
+        return Done()
+
+    def _seen(self) -> dict[str, ClusterProperty]:
+        found = {}
+        for name in (CLUSTER_ID, CLUSTER_SET):
+            item = self._writer.current(CLUSTER_PROPERTIES, self._properties.store.get(name), name=name)
+            if item is not None:
+                found[name] = item
+        return found
+
+    def _go_on_as_before(self) -> None:
+        # The hub cannot be asked, but it was: what stands here was its word.
+        known = {name: item.spec.value for name, item in self._seen().items() if item.spec is not None}
+        if known == {
+            CLUSTER_ID: self._registration.cluster,
+            CLUSTER_SET: self._registration.cluster_set,
+        }:
+            self.established.set()
+
+    def _report(self, problem: str) -> None:
+        if problem and problem != self.problem:
+            log.error(
+                "cannot act for this cluster",
+                extra={"cluster": self._registration.cluster, "problem": problem},
+            )
+        self.problem = problem

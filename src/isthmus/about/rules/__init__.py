@@ -1,0 +1,1 @@
+"""What should be true of a cluster's identity: values in, values out."""

@@ -1,0 +1,128 @@
+"""All that one agent runs, put together: two views, four control loops, one heartbeat."""
+
+import logging
+from dataclasses import dataclass
+
+from isthmus.about.controllers.identity import Identity, Registration
+from isthmus.agent.report import Report
+from isthmus.api.about import CLUSTER_PROPERTIES
+from isthmus.api.core import NAMESPACES
+from isthmus.api.isthmus import AGENT_MANAGER, MEMBERS_NAMESPACE
+from isthmus.errors import IsthmusError
+from isthmus.kit.backoff import Backoff
+from isthmus.kit.clock import SYSTEM, Clock
+from isthmus.kube.client import Client
+from isthmus.kube.informer import Informer
+from isthmus.kube.lease import Heartbeat
+from isthmus.mcs.controllers.place import Place
+from isthmus.mcs.controllers.services import Services
+from isthmus.mcs.controllers.views import HubView, MemberView, Views, Writers
+from isthmus.runtime.controller import Controller
+from isthmus.runtime.converge import Converger
+from isthmus.runtime.fleet import Cluster
+from isthmus.runtime.manager import Manager
+
+log = logging.getLogger(__name__)
+
+# Seconds for which changes of the Member's status are gathered into one write.
+REPORT_EVERY = 0.3
+
+
+@dataclass(frozen=True)
+class Duty:
+    """Which cluster an agent works for, in which set, and how often it says that it is there, in seconds."""
+
+    cluster: str
+    set: str
+    identity: str
+    heartbeat: float = 10.0
+
+
+class Agent:
+    """One agent while it leads; everything it knows is read anew from its two clusters."""
+
+    def __init__(self, duty: Duty, *, member: Client, hub: Client, clock: Clock = SYSTEM) -> None:
+        self._duty = duty
+        self._clock = clock
+        self._clients = (member, hub)
+        self.views = Views(
+            MemberView(duty.cluster, member, clock=clock),
+            HubView(duty.cluster, hub, namespace=duty.set, clock=clock),
+        )
+        self.writers = Writers(
+            Converger(member, manager=AGENT_MANAGER, force=True, clock=clock),
+            Converger(hub, manager=AGENT_MANAGER, force=True, clock=clock),
+        )
+        self.writers.follow(self.views)
+        self._properties = Informer(member, CLUSTER_PROPERTIES, clock=clock)
+        self._place = Place(self.views.member)
+        self._manager = Manager()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        uid = await self._learn()
+        self._begin(uid)
+        report = Report(self.views, self._properties, self._place, self.writers.hub, clock=self._clock)
+        reporting = Controller("report", report.reconcile, workers=1, batch=REPORT_EVERY, clock=self._clock)
+        report.watch(reporting)
+        self._manager.add(reporting)
+        member = self.views.member.as_cluster()
+        self._manager.fleet.engage(Cluster(member.name, member.client, (*member.informers, self._properties)))
+        self._manager.also("namespaces", self._follow_namespaces)
+        self._manager.also("heartbeat", self._heartbeat().run)
+        await self._manager.run()
+
+    async def _learn(self) -> str:
+        """What only the member's API server knows; without it there is nothing to do yet."""
+        backoff = Backoff(base=0.2, cap=5.0)
+        member, _ = self._clients
+        while True:
+            try:
+                await self._place.learn()
+                return (await member.get(NAMESPACES, "kube-system")).metadata.uid
+            except IsthmusError as error:
+                log.warning("cluster not ready, will be tried again", extra={"error": str(error)})
+            await self._clock.sleep(backoff.next())
+
+    def _begin(self, uid: str) -> None:
+        """The control loops of both rooms; services wait until the cluster's identity stands."""
+        services = Services(self.views, self.writers, self._place, clock=self._clock)
+        identity = Identity(
+            Registration(self._duty.cluster, self._duty.set, self.views.hub.namespace, uid),
+            self._properties,
+            self.views.hub.members,
+            self.writers.member,
+            has_left=lambda: services.absences.roster.has_left(self._duty.cluster),
+        )
+        loop = Controller("identity", identity.reconcile, workers=1, clock=self._clock)
+        identity.watch(loop)
+        self._manager.add(loop)
+
+        async def serve() -> None:
+            await identity.established.wait()
+            await services.run()
+
+        self._manager.also("services", serve)
+
+    async def _follow_namespaces(self) -> None:
+        """Choose what to watch on the hub by the namespaces that are here, then watch it."""
+        namespaces, hub = self.views.member.namespaces, self.views.hub
+        await namespaces.wait_synced()
+
+        def select() -> None:
+            hub.select(frozenset(item.metadata.name for item in namespaces.store.all()))
+
+        namespaces.subscribe(lambda change: select() if None in (change.before, change.after) else None)
+        select()
+        self._manager.fleet.engage(hub.as_cluster())
+
+    def _heartbeat(self) -> Heartbeat:
+        duty = self._duty
+        return Heartbeat(
+            self._clients[1],
+            namespace=MEMBERS_NAMESPACE,
+            name=duty.cluster,
+            identity=duty.identity,
+            every=duty.heartbeat,
+            clock=self._clock,
+        )

@@ -1,0 +1,1 @@
+"""What the SIG, Kubernetes and we wrote down: wire types, names, schemas."""

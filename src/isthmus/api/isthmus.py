@@ -1,0 +1,195 @@
+"""Our own kinds: what members and the hub tell one another, in the set's namespace on the hub."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta
+
+from isthmus.api.core import EndpointPort, SessionAffinityConfig
+from isthmus.api.mcs import ImportedPort
+from isthmus.api.meta import Object, Wire
+from isthmus.api.scheme import Resource
+
+GROUP = "isthmus.dev"
+VERSION = "v1alpha1"
+MANAGED_BY = "isthmus.dev"
+AGENT_MANAGER = "isthmus-agent"
+HUB_MANAGER = "isthmus-hub"
+CLUSTER_LABEL = "isthmus.dev/cluster"
+NAMESPACE_LABEL = "isthmus.dev/namespace"
+SET_LABEL = "isthmus.dev/cluster-set"
+# On every object that Isthmus made and alone may change; its value is MANAGED_BY.
+MARKER_LABEL = "isthmus.dev/managed-by"
+RESERVED_IPS_ANNOTATION = "isthmus.dev/reserved-ips"
+SYSTEM_NAMESPACE = "isthmus-system"
+MEMBERS_NAMESPACE = "isthmus-members"
+# Raised whenever the merge would answer differently for the same input (design, part 3, rule 4).
+RULES_VERSION = 1
+
+HEALTHY = "Healthy"
+SILENT = "Silent"
+
+# Members do not trust each other: whatever one writes and all others read has an end.
+MAX_PORTS = 256
+MAX_KEYS = 64
+MAX_SLICES = 100
+MAX_ENDPOINTS = 1000
+MAX_ADDRESSES = 100
+MAX_CHUNKS = 1000
+
+Label = Annotated[str, Meta(max_length=63)]
+Short = Annotated[str, Meta(max_length=253)]
+ServiceKind = Annotated[str, Meta(extra_json_schema={"enum": ["ClusterSetIP", "Headless"]})]
+
+
+class Health(Wire):
+    """The hub's verdict on a member: Healthy or Silent, since when, and why."""
+
+    state: Annotated[str, Meta(extra_json_schema={"enum": ["Healthy", "Silent"]})] = HEALTHY
+    since: datetime | None = None
+    reason: str = ""
+
+
+class MemberSpec(Wire):
+    """Written by the hub: who the member is, and how it does."""
+
+    id: Label
+    set: Label
+    uid: str = ""
+    joined_at: datetime | None = None
+    pod_ranges: Annotated[tuple[Label, ...], Meta(max_length=100)] = ()
+    health: Health = Health()
+
+
+class NamespaceExports(Wire):
+    """How many exports a namespace has, and a digest over their names and the ServiceExports' UIDs."""
+
+    count: Annotated[int, Meta(ge=0)]
+    digest: Label
+
+
+class Exports(Wire):
+    """What a member says it exports; `epoch` rises each time its agent publishes anew."""
+
+    epoch: Annotated[int, Meta(ge=0)] = 0
+    namespaces: Annotated[dict[str, NamespaceExports], Meta(max_length=10_000)] = {}
+
+
+class MemberStatus(Wire):
+    """Written wholly by the member's agent."""
+
+    agent_version: Label = ""
+    kubernetes_version: Label = ""
+    rules_version: Annotated[int, Meta(ge=0)] = 0
+    # The region that all nodes share, else empty: two clusters' zones are only compared within one region.
+    region: Label = ""
+    properties: Annotated[dict[str, Annotated[str, Meta(max_length=1024)]], Meta(max_length=256)] = {}
+    exports: Exports = Exports()
+
+
+class Member(Object):
+    """isthmus.dev Member: one cluster of the set."""
+
+    spec: MemberSpec | None = None
+    status: MemberStatus | None = None
+
+
+class ExportedEndpoint(Wire):
+    """One backend, without what names objects of its own cluster (MCS-73)."""
+
+    addresses: Annotated[tuple[Label, ...], Meta(max_length=MAX_ADDRESSES)]
+    ready: bool = True
+    serving: bool | None = None
+    terminating: bool | None = None
+    hostname: Label | None = None
+    zone: Label | None = None
+
+
+class ExportedSlice(Wire):
+    """One source EndpointSlice: its family, backend ports, and endpoints (MCS-71 keeps its boundaries)."""
+
+    address_type: Annotated[str, Meta(extra_json_schema={"enum": ["IPv4", "IPv6"]})]
+    ports: Annotated[tuple[EndpointPort, ...], Meta(max_length=MAX_PORTS)] = ()
+    endpoints: Annotated[tuple[ExportedEndpoint, ...], Meta(max_length=MAX_ENDPOINTS)] = ()
+
+
+class Chunks(Wire):
+    """Endpoints that do not fit inline: `count` ExportedEndpoints, the newest stamped with `generation`."""
+
+    generation: Annotated[int, Meta(ge=0)]
+    count: Annotated[int, Meta(ge=0, le=MAX_CHUNKS)]
+
+
+class Via(Wire):
+    """The gateway that leads to the backends, where pod networks do not reach each other."""
+
+    addresses: Annotated[tuple[Short, ...], Meta(max_length=MAX_ADDRESSES)] = ()
+    port: int = 0
+
+
+class ExportedServiceSpec(Wire):
+    """One constituent: an exporter's Service together with its ServiceExport."""
+
+    cluster: Label
+    namespace: Label
+    name: Label
+    uid: Label
+    created: datetime
+    type: ServiceKind
+    ports: Annotated[tuple[ImportedPort, ...], Meta(max_length=MAX_PORTS)] = ()
+    ip_families: Annotated[tuple[Label, ...], Meta(max_length=2)] = ()
+    session_affinity: Label = ""
+    session_affinity_config: SessionAffinityConfig | None = None
+    internal_traffic_policy: Label = ""
+    traffic_distribution: Label = ""
+    exported_labels: Annotated[dict[str, Label], Meta(max_length=MAX_KEYS)] = {}
+    exported_annotations: Annotated[dict[str, Annotated[str, Meta(max_length=65_536)]], Meta(max_length=MAX_KEYS)] = {}
+    slices: Annotated[tuple[ExportedSlice, ...], Meta(max_length=MAX_SLICES)] = ()
+    chunks: Chunks | None = None
+    via: Via | None = None
+
+
+class ExportedService(Object):
+    """isthmus.dev ExportedService, named `<cluster>.<namespace>.<name>`."""
+
+    spec: ExportedServiceSpec | None = None
+
+
+class ExportedEndpointsSpec(Wire):
+    """One chunk of a large service's endpoints."""
+
+    cluster: Label
+    namespace: Label
+    name: Label
+    generation: Annotated[int, Meta(ge=0)]
+    index: Annotated[int, Meta(ge=0, lt=MAX_CHUNKS)]
+    slice: ExportedSlice
+
+
+class ExportedEndpoints(Object):
+    """isthmus.dev ExportedEndpoints, named `<cluster>.<namespace>.<name>.<family>.<n>`."""
+
+    spec: ExportedEndpointsSpec | None = None
+
+
+class ExportGrantSpec(Wire):
+    """Who may export what: namespaces that any grant names are closed to clusters and names it does not list.
+
+    An empty `names` means every name of those namespaces.
+    """
+
+    namespaces: Annotated[tuple[Label, ...], Meta(max_length=1000)]
+    clusters: Annotated[tuple[Label, ...], Meta(max_length=5000)] = ()
+    names: Annotated[tuple[Label, ...], Meta(max_length=1000)] = ()
+
+
+class ExportGrant(Object):
+    """isthmus.dev ExportGrant (README Q-41)."""
+
+    spec: ExportGrantSpec | None = None
+
+
+MEMBERS = Resource(GROUP, VERSION, "members", "Member", Member)
+EXPORTED_SERVICES = Resource(GROUP, VERSION, "exportedservices", "ExportedService", ExportedService)
+EXPORTED_ENDPOINTS = Resource(GROUP, VERSION, "exportedendpoints", "ExportedEndpoints", ExportedEndpoints)
+EXPORT_GRANTS = Resource(GROUP, VERSION, "exportgrants", "ExportGrant", ExportGrant)

@@ -1,0 +1,118 @@
+"""What an object has to pass before it is kept: defaults, addresses, and the rules of its kind."""
+
+from collections.abc import Iterator, Sequence
+
+from isthmus.api.scheme import Manifest
+from isthmus.apiserver import crds
+from isthmus.apiserver.builtin import canonical
+from isthmus.apiserver.builtin.defaults import fill_builtin
+from isthmus.apiserver.builtin.validation import validate_builtin, validate_metadata
+from isthmus.apiserver.cluster import CRDS, NAMESPACES, PODS, SERVICES, Cluster
+from isthmus.apiserver.crds import Definitions
+from isthmus.apiserver.kinds import Kind
+from isthmus.apiserver.schema import Cause, fill_defaults, invalid
+from isthmus.apiserver.services import Refusal, ServiceAddresses
+from isthmus.apiserver.serviceupdates import carry_over
+from isthmus.apiserver.status import forbidden, not_found
+from isthmus.apiserver.validation import validate
+
+# A node tells its status when it registers.
+WITH_OWN_STATUS = frozenset({"nodes"})
+NAMESPACE_FINALIZER = "kubernetes"
+
+
+class Admission:
+    """The gate that every write goes through."""
+
+    def __init__(self, cluster: Cluster, services: ServiceAddresses, definitions: Definitions) -> None:
+        self._cluster = cluster
+        self._services = services
+        self._definitions = definitions
+
+    def namespace_ready(self, kind: Kind, namespace: str, name: str) -> None:
+        """Raise NotFound when the namespace is missing, Refused (403) when it is on its way out."""
+        if not kind.namespaced:
+            return
+        found = self._cluster.find(NAMESPACES, namespace)
+        if found is None:
+            raise not_found(self._cluster.kinds.at("", "v1", NAMESPACES), namespace)
+        if found.manifest()["metadata"].get("deletionTimestamp"):
+            told = f"namespace {namespace} is being terminated"
+            raise forbidden(
+                kind,
+                name,
+                f"unable to create new content in namespace {namespace} because it is being terminated",
+                [{"reason": "NamespaceTerminating", "message": told, "field": "metadata.namespace"}],
+            )
+
+    def create(self, kind: Kind, obj: Manifest) -> Manifest:
+        """The object as it will be kept. Raises Refused (422) naming every broken rule."""
+        if "status" in kind.subresources and kind.collection not in WITH_OWN_STATUS:
+            obj.pop("status", None)
+        return self._settled(kind, obj, None, "")
+
+    def update(self, kind: Kind, obj: Manifest, old: Manifest, subresource: str) -> Manifest:
+        """The changed object as it will be kept. Raises Refused (422)."""
+        return self._settled(kind, obj, old, subresource)
+
+    def _settled(self, kind: Kind, obj: Manifest, old: Manifest | None, subresource: str) -> Manifest:
+        schema = kind.stored_schema or kind.schema or crds.OPEN
+        if kind.custom:
+            fill_defaults(obj, schema)
+            about = _metadata_faults(kind, obj, old)
+            self._refuse(kind, obj, [*about, *validate(obj, schema, old)])
+            return obj
+        canonical(obj, schema)
+        if kind.collection == SERVICES and old is not None:
+            carry_over(obj["spec"], old["spec"])
+        fill_builtin(obj)
+        if kind.collection == NAMESPACES:
+            _settle_namespace(obj, old, subresource)
+        elif kind.collection == CRDS:
+            crds.fill(obj)
+        elif kind.collection == PODS and old is None:
+            _settle_account(obj["spec"])
+        causes = validate_builtin(obj, old, subresource)
+        about = _metadata_faults(kind, obj, old)
+        self._refuse(kind, obj, [*about, *causes, *self._own_problems(kind, obj, old)])
+        if kind.collection == SERVICES:
+            self._settle_addresses(kind, obj, old)
+        elif kind.collection == CRDS:
+            self._definitions.judge(obj)
+        return obj
+
+    def _own_problems(self, kind: Kind, obj: Manifest, old: Manifest | None) -> Iterator[Cause]:
+        if kind.collection == CRDS:
+            yield from crds.problems(obj, old)
+
+    def _settle_addresses(self, kind: Kind, obj: Manifest, old: Manifest | None) -> None:
+        try:
+            self._services.settle(obj, old)
+        except Refusal as refusal:
+            self._refuse(kind, obj, [refusal.cause])
+
+    def _refuse(self, kind: Kind, obj: Manifest, causes: Sequence[Cause]) -> None:
+        if causes:
+            raise invalid(kind.kind, kind.group, obj["metadata"].get("name", ""), causes)
+
+
+def _settle_namespace(obj: Manifest, old: Manifest | None, subresource: str) -> None:
+    if old is None:
+        obj["spec"] = {"finalizers": [NAMESPACE_FINALIZER]}
+        obj["status"] = {"phase": "Active"}
+    elif subresource != "finalize":
+        obj["spec"] = old.get("spec", {})
+
+
+def _settle_account(spec: Manifest) -> None:
+    """Every pod runs under a service account; both spellings of the field say so."""
+    spec["serviceAccountName"] = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+    spec["serviceAccount"] = spec["serviceAccountName"]
+
+
+def _metadata_faults(kind: Kind, obj: Manifest, old: Manifest | None) -> list[Cause]:
+    causes = validate_metadata(obj, old, namespaced=kind.namespaced)
+    if not kind.custom and kind.collection != CRDS:
+        return causes
+    # That a finalizer's name has a slash is asked of core kinds only: Kubernetes' own for definitions has none.
+    return [cause for cause in causes if not cause.field.startswith("metadata.finalizers[")]

@@ -1,0 +1,126 @@
+"""What a write has to agree with: the path it came by, the live object, the schema."""
+
+import json
+from collections.abc import Mapping
+
+import msgspec
+
+from isthmus.api.scheme import Manifest
+from isthmus.apiserver.kinds import Kind
+from isthmus.apiserver.schema import Cause, invalid, prune
+from isthmus.apiserver.status import MODIFIED, bad_request, conflict
+from isthmus.apiserver.storage import Record
+from isthmus.errors import ServerFault
+
+
+class _Reference(msgspec.Struct):
+    uid: str | None = None
+    kind: str | None = None
+    name: str | None = None
+
+
+class _Shape(msgspec.Struct, rename="camel"):
+    """What the server itself looks at in any object's metadata."""
+
+    name: str | None = None
+    namespace: str | None = None
+    generate_name: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    finalizers: list[str] | None = None
+    owner_references: list[_Reference] | None = None
+    managed_fields: list[dict[str, object]] | None = None
+
+
+def check_shape(kind: Kind, obj: Manifest) -> Manifest:
+    """The object's metadata, made where missing. Raises Refused (400) when it is not what metadata may be."""
+    metadata: Manifest = obj["metadata"] if obj.get("metadata") is not None else {}
+    try:
+        msgspec.convert(metadata, _Shape)
+    except msgspec.ValidationError as error:
+        what = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
+        raise bad_request(f"{what}: metadata: {error}") from error
+    for name in [name for name, value in metadata.items() if value is None]:
+        del metadata[name]
+    obj["metadata"] = metadata
+    return metadata
+
+
+def wrong_name(sent: str, wanted: str) -> str:
+    """The sentence for two names that differ."""
+    return f"the name of the object ({sent}) does not match the name on the URL ({wanted})"
+
+
+def check_type(kind: Kind, obj: Manifest, *, demanded: bool = False) -> None:
+    """Take a type that is not said from the path. Raises Refused (400, 422) for another one."""
+    sent_kind, sent_version = obj.get("kind"), obj.get("apiVersion")
+    if demanded and not sent_kind:
+        raise bad_request("invalid object type: /, Kind=")
+    # As on the real server: what is not said is taken from the path.
+    obj["kind"] = sent_kind = sent_kind or kind.kind
+    obj["apiVersion"] = sent_version = sent_version or kind.api_version
+    if sent_kind != kind.kind and kind.custom and sent_version == kind.api_version:
+        told = f"Invalid value: {json.dumps(sent_kind)}: must be {kind.kind}"
+        name = str((obj.get("metadata") or {}).get("name", ""))
+        raise invalid(str(sent_kind), kind.group, name, [Cause("kind", "FieldValueInvalid", told)])
+    if sent_kind != kind.kind:
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {kind.kind}): "
+            f"the kind in the data ({sent_kind}) does not match the expected kind ({kind.kind})"
+        )
+    if sent_version != kind.api_version:
+        raise bad_request(
+            f"the API version in the data ({sent_version}) does not match the expected API version ({kind.api_version})"
+        )
+
+
+def check_namespace(namespace: str, metadata: Mapping[str, object]) -> None:
+    """Raise Refused (400) when path and object name different namespaces."""
+    if (metadata.get("namespace") or namespace) != namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+
+
+def check_preconditions(kind: Kind, name: str, metadata: Manifest, live: Record | None) -> None:
+    """Raise Conflict when `metadata` means another object, or another version, than the live one."""
+    uid, version = metadata.get("uid"), metadata.get("resourceVersion")
+    if live is None:
+        if uid:
+            raise conflict(
+                kind, name, f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            )
+        return
+    if uid and uid != live.uid:
+        raise conflict(kind, name, f"Precondition failed: UID in precondition: {uid}, UID in object meta: {live.uid}")
+    if version and version != str(live.revision):
+        raise conflict(kind, name, MODIFIED)
+
+
+def check_typed(kind: Kind, applied: Manifest) -> None:
+    """Raise ServerFault for fields that the schema does not know: nobody could own them."""
+    unknown = prune(applied, kind.schema) if kind.schema is not None else []
+    if not unknown:
+        return
+    told = [f".{path}: field not declared in schema" for path in unknown]
+    listed = told[0] if len(told) == 1 else "errors:" + "".join(f"\n  {each}" for each in told)
+    metadata = applied["metadata"]
+    about = f"({metadata.get('namespace', '')}/{metadata['name']}; {kind.group}/{kind.version}, Kind={kind.kind})"
+    # The real server takes this for a fault of its own.
+    raise ServerFault(code=500, reason="", message=f"failed to create typed patch object {about}: {listed}")
+
+
+def check_finalizers(kind: Kind, old: Manifest, obj: Manifest) -> None:
+    """Raise Refused (422) when an object on its way out is given another finalizer."""
+    if not old["metadata"].get("deletionTimestamp"):
+        return
+    known = old["metadata"].get("finalizers") or []
+    added = [each for each in obj["metadata"].get("finalizers") or [] if each not in known]
+    if added:
+        listed = ", ".join(f'"{each}"' for each in added)
+        told = (
+            "Forbidden: no new finalizers can be added if the object is being deleted, "
+            f"found new finalizers []string{{{listed}}}"
+        )
+        cause = Cause("metadata.finalizers", "FieldValueForbidden", told)
+        raise invalid(kind.kind, kind.group, obj["metadata"]["name"], [cause])

@@ -1,0 +1,360 @@
+"""Who owns which field: server-side apply, and the record that other writes leave in managedFields.
+
+KEP-555. Entries of all versions of a kind are read with the schema of the version that is written:
+versions of one kind here differ in nothing but their name (conversion strategy None).
+"""
+
+import copy
+import itertools
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from isthmus.api.scheme import Manifest
+from isthmus.apiserver import fieldset
+from isthmus.apiserver.builtin import canonical
+from isthmus.apiserver.fieldset import FieldSet, fields_of, with_named, without
+from isthmus.apiserver.merge import difference, merged, same
+from isthmus.apiserver.schema import Schema
+from isthmus.apiserver.typed import type_faults
+from isthmus.errors import Conflict, Invalid, Refused
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+MAX_UPDATERS = 10
+MAX_FAULTS = 20
+# What belongs to nobody: identity, and what the server itself writes.
+UNOWNED = frozenset(
+    {("f:apiVersion",), ("f:kind",), ("f:metadata",)}
+    | {
+        ("f:metadata", f"f:{name}")
+        for name in (
+            *("name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName"),
+            *("generation", "managedFields", "resourceVersion"),
+        )
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who writes, when, through which subresource; `has_status`: the kind's status is a subresource."""
+
+    manager: str
+    now: datetime
+    subresource: str = ""
+    force: bool = False
+    has_status: bool = True
+
+    def key(self, operation: str, api_version: str) -> "Key":
+        """Under which entry this write is booked. An applier has one entry, whatever the version."""
+        version = "" if operation == "Apply" else api_version
+        return Key(operation, self.manager or "unknown", version, self.subresource)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """What tells entries of managedFields apart."""
+
+    operation: str
+    manager: str
+    api_version: str
+    subresource: str
+
+    def __str__(self) -> str:
+        through = f" with subresource {_quoted(self.subresource)}" if self.subresource else ""
+        using = f" using {self.api_version}" if self.operation == "Update" else ""
+        return f"{_quoted(self.manager)}{through}{using}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one manager owns, in the version it last wrote."""
+
+    fields: FieldSet
+    api_version: str
+    time: str
+
+
+Owners = dict[Key, Entry]
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _timestamp(now: datetime) -> str:
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def owners_of(obj: Manifest | None) -> Owners:
+    """The object's managedFields, read. Raises Invalid where an entry makes no sense."""
+    owners: Owners = {}
+    for entry in _entries(obj):
+        operation, version = entry.get("operation"), str(entry.get("apiVersion") or "")
+        if operation not in {"Apply", "Update"} or not version or entry.get("fieldsType") != "FieldsV1":
+            raise Invalid("metadata.managedFields: an entry lacks operation, apiVersion or fieldsType")
+        booked = "" if operation == "Apply" else version
+        key = Key(operation, str(entry.get("manager") or ""), booked, str(entry.get("subresource") or ""))
+        fields = fieldset.decode(entry.get("fieldsV1") or {})
+        owners[key] = Entry(fields, version, str(entry.get("time") or ""))
+    return owners
+
+
+def _entries(obj: Manifest | None) -> list[Manifest]:
+    found = ((obj or {}).get("metadata") or {}).get("managedFields") or []
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise Invalid("metadata.managedFields: a list of entries is expected")
+    return found
+
+
+def _with_owners(obj: Manifest, owners: Owners) -> Manifest:
+    metadata = {key: value for key, value in obj.get("metadata", {}).items() if key != "managedFields"}
+    ordered = sorted(owners.items(), key=lambda item: (item[0].operation, item[1].time, item[0]))
+    if owners:
+        metadata["managedFields"] = [_entry(key, entry) for key, entry in ordered]
+    return {**obj, "metadata": metadata}
+
+
+def _entry(key: Key, entry: Entry) -> Manifest:
+    written = {
+        "manager": key.manager,
+        "operation": key.operation,
+        "apiVersion": entry.api_version,
+        "time": entry.time,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fieldset.encode(entry.fields),
+        "subresource": key.subresource,
+    }
+    return {name: value for name, value in written.items() if value or name == "fieldsV1"}
+
+
+def _unmanaged(obj: Manifest) -> Manifest:
+    metadata = obj.get("metadata") or {}
+    return {**obj, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
+
+
+# What a status's writer may not touch, beyond the spec.
+STATUS_RESETS: dict[str, list[fieldset.Path]] = {
+    "": [("f:metadata",)],
+    "Pod": [("f:metadata", "f:deletionTimestamp"), ("f:metadata", "f:ownerReferences")],
+    "Deployment": [("f:metadata", "f:labels")],
+}
+
+
+def _resets(schema: Schema | None, writer: Writer) -> FieldSet:
+    """What this way of writing never writes, so that nobody comes to own it by it."""
+    if not writer.subresource:
+        return frozenset({("f:status",)} if writer.has_status else ())
+    if writer.subresource != "status":
+        return frozenset()
+    return frozenset([("f:spec",), *STATUS_RESETS.get("" if schema is None else schema.name, [])])
+
+
+def _filtered(fields: Iterable[fieldset.Path], resets: FieldSet) -> FieldSet:
+    return frozenset(path for path in fields if not any(path[:length] in resets for length in range(1, len(path) + 1)))
+
+
+def _empty(like: Manifest, schema: Schema | None) -> Manifest:
+    # A built-in that is not there is Go's zero struct, whose own structs nobody owns.
+    empty: Manifest = {key: like[key] for key in ("apiVersion", "kind") if key in like}
+    if schema is not None and schema.name:
+        canonical(empty, schema)
+    return empty
+
+
+def track(old: Manifest | None, new: Manifest, schema: Schema | None, writer: Writer) -> Manifest:
+    """`new` with managedFields that say who wrote what, for create, update and patch.
+
+    `old` is the live object, None on create. A `new` that comes with managedFields `[]` (or one empty
+    entry) forgets all owners; one that comes with none keeps those of `old`.
+    """
+    owners = _sent_owners(old, new, writer)
+    new = _unmanaged(new)
+    if not owners and old is not None:
+        # Once nobody is tracked, only an apply starts the record again.
+        return new
+    before = _unmanaged(old) if old is not None else _empty(new, schema)
+    return _with_owners(new, _updated(before, new, schema, writer, owners))
+
+
+def _sent_owners(old: Manifest | None, new: Manifest, writer: Writer) -> Owners:
+    sent = (new.get("metadata") or {}).get("managedFields")
+    if not writer.subresource and sent in ([], [{}]):
+        return {}
+    for source in (None if writer.subresource else new, old):
+        try:
+            owners = owners_of(source)
+        except Invalid:
+            # As the real server: what cannot be read is taken for not sent.
+            continue
+        if owners:
+            return owners
+    return {}
+
+
+def _updated(before: Manifest, after: Manifest, schema: Schema | None, writer: Writer, owners: Owners) -> Owners:
+    """The owners once `writer` made `after` of `before` by an update."""
+    changed = difference(before, after, schema)
+    resets = _resets(schema, writer)
+    taken = _filtered(changed.added | changed.modified, resets)
+    gone = _filtered(changed.removed, resets)
+    kept = {key: replace(entry, fields=entry.fields - taken - gone) for key, entry in owners.items()}
+    api_version = str(after.get("apiVersion", ""))
+    key = writer.key("Update", api_version)
+    if mine := taken - UNOWNED:
+        held = kept[key].fields if key in kept else frozenset()
+        kept[key] = Entry(held | mine, api_version, _timestamp(writer.now))
+    return _capped({key: entry for key, entry in kept.items() if entry.fields})
+
+
+def _capped(owners: Owners) -> Owners:
+    """At most MAX_UPDATERS entries of updates: the oldest of a version are folded into one."""
+    updaters = sorted((key for key in owners if key.operation == "Update"), key=lambda key: (owners[key].time, key))
+    owners = dict(owners)
+    first: dict[str, Key] = {}
+    excess = len(updaters) - MAX_UPDATERS
+    for key in updaters:
+        if excess <= 0:
+            break
+        bucket = Key("Update", "ancient-changes", key.api_version, "")
+        if key.api_version not in first:
+            first[key.api_version] = key
+            continue
+        if bucket not in owners:
+            owners[bucket] = owners.pop(first[key.api_version])
+        entry = owners.pop(key)
+        owners[bucket] = replace(entry, fields=entry.fields | owners[bucket].fields)
+        excess -= 1
+    return owners
+
+
+def apply(live: Manifest | None, applied: Manifest, schema: Schema | None, writer: Writer) -> Manifest:
+    """`applied` merged into `live` by server-side apply, with managedFields.
+
+    Raises Conflict (409) if another manager owns a field that would change and `writer` does not force,
+    Refused (400) for a manifest that brings managedFields, (500) one that the schema cannot type.
+    """
+    if (applied.get("metadata") or {}).get("managedFields") is not None:
+        raise Refused(code=400, reason="BadRequest", message="metadata.managedFields must be nil")
+    base = _empty(applied, schema) if live is None else _unmanaged(live)
+    owners = owners_of(live)
+    if live is not None and not owners:
+        # Fields from before the record began count as one manager's, so that they conflict like others.
+        first = replace(writer, manager="before-first-apply", subresource="")
+        owners = _updated(_empty(live, schema), base, schema, first, {})
+    result, settled, conflicts = _applied(base, applied, schema, writer, owners)
+    if conflicts and not writer.force:
+        left = _beyond_last_applied(conflicts, base, schema, writer)
+        if left:
+            raise _conflict(left)
+    if same(result, base):
+        settled = {key: _with_time_of(entry, owners.get(key)) for key, entry in settled.items()}
+        result = base
+    if writer.manager == "kubectl":
+        result = _with_last_applied(result, applied)
+    return _with_owners(result, settled)
+
+
+def _with_time_of(entry: Entry, before: Entry | None) -> Entry:
+    # The time is of the last change: an apply that changes nothing keeps it.
+    return entry if before is None else replace(entry, time=before.time)
+
+
+def _applied(
+    base: Manifest, applied: Manifest, schema: Schema | None, writer: Writer, owners: Owners
+) -> tuple[Manifest, Owners, dict[Key, FieldSet]]:
+    """The merged object, the owners after it, and whose fields it changed."""
+    api_version = str(applied.get("apiVersion", ""))
+    key = writer.key("Apply", api_version)
+    resets = _resets(schema, writer)
+    last = owners[key].fields if key in owners else frozenset()
+    mine = _filtered(_typed_fields(applied, schema), resets)
+    owners = {**owners, key: Entry(mine, api_version, _timestamp(writer.now))}
+    result = _forgotten(merged(base, applied, schema), last, owners, schema)
+    changed = difference(base, result, schema)
+    touched = _filtered(changed.added | changed.modified, resets)
+    gone = _filtered(changed.removed, resets)
+    others = {other: entry for other, entry in owners.items() if other != key}
+    conflicts = {other: entry.fields & touched for other, entry in others.items() if entry.fields & touched}
+    settled = {other: replace(entry, fields=entry.fields - touched - gone) for other, entry in others.items()}
+    settled[key] = replace(owners[key], fields=mine - UNOWNED)
+    return result, {other: entry for other, entry in settled.items() if entry.fields}, conflicts
+
+
+def _typed_fields(applied: Manifest, schema: Schema | None) -> FieldSet:
+    faults = list(itertools.islice(type_faults(applied, schema), MAX_FAULTS))
+    if faults:
+        metadata = applied.get("metadata") or {}
+        group, _, version = str(applied.get("apiVersion", "")).rpartition("/")
+        about = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {group}/{version}, Kind={applied['kind']}"
+        said = faults[0] if len(faults) == 1 else "\n  ".join(["errors:", *faults])
+        # The code is Kubernetes'.
+        raise Refused(code=500, reason="", message=f"failed to create typed patch object ({about}): {said}")
+    return fields_of(applied, schema)
+
+
+def _forgotten(combined: object, last: FieldSet, owners: Owners, schema: Schema | None) -> Manifest:
+    """The merged object less what its applier no longer applies and nobody owns."""
+    if last and isinstance(combined, dict):
+        last = with_named(last, schema)
+        pruned = _object(without(combined, last, schema))
+        owned = frozenset(path for entry in owners.values() for path in entry.fields)
+        claimed = with_named(owned, schema)
+        everything = with_named(fields_of(combined, schema), schema)
+        left = with_named(fields_of(pruned, schema), schema)
+        pruned = _object(without(combined, everything - (left | claimed), schema))
+        left = with_named(fields_of(pruned, schema), schema)
+        # What nobody owned, or only came along with an item of ours, was not ours to remove.
+        combined = without(combined, (everything - left) & last, schema)
+    return _object(combined)
+
+
+def _object(value: object) -> Manifest:
+    return value if isinstance(value, dict) else {}
+
+
+def _beyond_last_applied(
+    conflicts: dict[Key, FieldSet], base: Manifest, schema: Schema | None, writer: Writer
+) -> dict[Key, FieldSet]:
+    """The conflicts left once kubectl takes over what it set by client-side apply before."""
+    text = ((base.get("metadata") or {}).get("annotations") or {}).get(LAST_APPLIED)
+    if writer.manager != "kubectl" or not text:
+        return conflicts
+    try:
+        last = json.loads(text)
+    except ValueError:
+        return conflicts
+    if not isinstance(last, dict) or last.get("apiVersion") != base.get("apiVersion"):
+        return conflicts
+    changed = difference(last, base, schema)
+    allowed = fields_of(last, schema) - changed.added - changed.modified - changed.removed
+    # If anything is left, the sentence names only that.
+    return {key: fields - allowed for key, fields in conflicts.items() if fields - allowed}
+
+
+def _with_last_applied(result: Manifest, applied: Manifest) -> Manifest:
+    annotations = (result.get("metadata") or {}).get("annotations") or {}
+    if not annotations.get(LAST_APPLIED):
+        return result
+    sent = copy.deepcopy(applied)
+    (sent.get("metadata", {}).get("annotations") or {}).pop(LAST_APPLIED, None)
+    text = json.dumps(sent, separators=(",", ":"), sort_keys=True) + "\n"
+    return {**result, "metadata": {**result["metadata"], "annotations": {**annotations, LAST_APPLIED: text}}}
+
+
+def _conflict(conflicts: dict[Key, FieldSet]) -> Conflict:
+    ordered = sorted(conflicts, key=lambda key: (key.manager, key.operation, key.api_version, key.subresource))
+    listed = [(key, fieldset.readable(path)) for key in ordered for path in fieldset.in_order(conflicts[key])]
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {key}", "field": path} for key, path in listed
+    ]
+    if len(listed) == 1:
+        message = f"Apply failed with 1 conflict: conflict with {listed[0][0]}: {listed[0][1]}"
+    else:
+        lines: list[str] = []
+        for key in ordered:
+            lines.append(f"conflicts with {key}:")
+            lines.extend(f"- {path}" for other, path in listed if other == key)
+        message = f"Apply failed with {len(listed)} conflicts: " + "\n".join(lines)
+    return Conflict(code=409, reason="Conflict", message=message, details={"causes": causes})

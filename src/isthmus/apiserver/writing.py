@@ -1,0 +1,310 @@
+"""Create, update, patch and apply: from what the caller sent to what is kept.
+
+Nothing here waits: a write is decided and done in one step, so no other can come between.
+"""
+
+import copy
+import json
+import secrets
+import uuid
+from dataclasses import dataclass, field, replace
+
+from isthmus.api.scheme import Manifest
+from isthmus.apiserver import conversion, managedfields, patch
+from isthmus.apiserver.admission import Admission
+from isthmus.apiserver.agreement import (
+    check_finalizers,
+    check_namespace,
+    check_preconditions,
+    check_shape,
+    check_type,
+    check_typed,
+    wrong_name,
+)
+from isthmus.apiserver.call import read_json, read_manifest, read_yaml
+from isthmus.apiserver.cluster import Cluster, timestamp
+from isthmus.apiserver.deleting import finished
+from isthmus.apiserver.kinds import Kind
+from isthmus.apiserver.managedfields import Writer
+from isthmus.apiserver.schema import Cause, Schema, invalid, prune
+from isthmus.apiserver.status import (
+    already_exists,
+    bad_request,
+    not_found,
+    unsupported_media_type,
+)
+from isthmus.apiserver.storage import Key, Record, encode, encode_unversioned
+from isthmus.errors import ServerFault
+
+JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
+STRATEGIC_PATCH, APPLY_PATCH = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
+PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
+STRICT, WARN, IGNORE = "Strict", "Warn", "Ignore"
+SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+NAME_TRIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write: what it is about, who does it, and how strictly it is read."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    subresource: str = ""
+    manager: str = ""
+    dry_run: bool = False
+    validation: str = WARN
+    force: bool = False
+
+    @property
+    def key(self) -> Key:
+        """Where the object is kept."""
+        return (self.namespace, self.name)
+
+
+@dataclass(slots=True)
+class Written:
+    """What came of it: the object, the HTTP code, and warnings for the caller."""
+
+    record: Record
+    code: int = 200
+    warnings: list[str] = field(default_factory=list)
+
+
+class Writing:
+    """The verbs that change objects."""
+
+    def __init__(self, cluster: Cluster, admission: Admission) -> None:
+        self._cluster = cluster
+        self._admission = admission
+
+    def create(self, write: Write, obj: Manifest) -> Written:
+        """Make a new object. Raises Conflict when the name is taken, NotFound without its namespace, Refused."""
+        kind = write.kind
+        check_type(kind, obj)
+        warnings = self._decode(write, obj)
+        metadata = obj["metadata"]
+        if write.name and write.name != metadata.get("name", write.name):
+            raise bad_request(wrong_name(metadata["name"], write.name))
+        check_namespace(write.namespace, metadata)
+        if metadata.get("resourceVersion"):
+            # Not a client's fault, says the real server too: no reason, and 500.
+            raise ServerFault(code=500, reason="", message="resourceVersion should not be set on objects to be created")
+        write = self._named(write, metadata)
+        self._admission.namespace_ready(kind, write.namespace, write.name)
+        for own in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+            metadata.pop(own, None)
+        metadata["uid"] = str(uuid.uuid4())
+        metadata["creationTimestamp"] = timestamp(self._cluster.now())
+        if _counts_generations(kind):
+            metadata["generation"] = 1
+        else:
+            metadata.pop("generation", None)
+        # The stored form is what is validated: it is what everybody will read.
+        obj = conversion.stored(obj, kind)
+        if write.key in self._cluster.collection(kind).records:
+            raise already_exists(kind, write.name)
+        obj = self._admission.create(kind, obj)
+        obj = managedfields.track(None, obj, _schema(kind), self._writer(write))
+        return Written(self._put(write, obj), 201, warnings)
+
+    def update(self, write: Write, obj: Manifest) -> Written:
+        """Replace an object. Raises Conflict when it is not the one the caller read, NotFound, Refused."""
+        check_type(write.kind, obj)
+        warnings = self._decode(write, obj)
+        metadata = obj["metadata"]
+        if metadata.get("name", write.name) != write.name:
+            raise bad_request(wrong_name(metadata["name"], write.name))
+        metadata["name"] = write.name
+        check_namespace(write.namespace, metadata)
+        live = self._cluster.collection(write.kind).get(write.key)
+        if live is None:
+            if write.kind.create_on_update and not write.subresource and not metadata.get("resourceVersion"):
+                return self.create(write, obj)
+            raise not_found(write.kind, write.name)
+        if write.kind.custom and not metadata.get("resourceVersion"):
+            cause = Cause(
+                "metadata.resourceVersion", "FieldValueInvalid", "Invalid value: 0: must be specified for an update"
+            )
+            raise invalid(write.kind.plural, write.kind.group, write.name, [cause])
+        return self._replace(write, live, conversion.stored(obj, write.kind), warnings)
+
+    def patch(self, write: Write, content_type: str, body: bytes) -> Written:
+        """Change an object as `body` says. Raises what `update` raises, and Refused for patches that do not fit."""
+        media_type = content_type.partition(";")[0].strip()
+        if media_type not in PATCH_TYPES or (media_type == STRATEGIC_PATCH and write.kind.custom):
+            accepted = PATCH_TYPES if not write.kind.custom else (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
+            raise unsupported_media_type(accepted)
+        if media_type == APPLY_PATCH:
+            return self._apply(write, body)
+        live = self._cluster.collection(write.kind).get(write.key)
+        if live is None:
+            raise not_found(write.kind, write.name)
+        shown = conversion.served(live.manifest(), write.kind)
+        patched = self._patched(write.kind, media_type, shown, body)
+        check_type(write.kind, patched)
+        warnings = self._decode(write, patched, is_patch=True)
+        if patched["metadata"].get("name") != write.name:
+            raise bad_request(wrong_name(str(patched["metadata"].get("name", "")), write.name))
+        return self._replace(write, live, conversion.stored(patched, write.kind), warnings)
+
+    def _patched(self, kind: Kind, media_type: str, shown: Manifest, body: bytes) -> Manifest:
+        if media_type == JSON_PATCH:
+            operations = read_json(body)
+            if not isinstance(operations, list):
+                raise bad_request("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+            return patch.json_patch(shown, operations)
+        change = read_manifest(body, "")
+        if media_type == MERGE_PATCH or kind.schema is None:
+            return patch.merge_patch(shown, change)
+        return patch.strategic_merge_patch(shown, change, kind.schema)
+
+    def _apply(self, write: Write, body: bytes) -> Written:
+        applied = read_yaml(body)
+        if not isinstance(applied, dict):
+            raise bad_request("error decoding YAML: the applied configuration is not an object")
+        check_type(write.kind, applied, demanded=True)
+        if not write.manager:
+            cause = Cause("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
+            raise invalid("PatchOptions", "meta.k8s.io", "", [cause])
+        kind, live = write.kind, self._cluster.collection(write.kind).get(write.key)
+        metadata = check_shape(kind, applied)
+        if metadata.setdefault("name", write.name) != write.name:
+            raise bad_request(wrong_name(str(metadata["name"]), write.name))
+        check_namespace(write.namespace, metadata)
+        check_typed(kind, applied)
+        warnings = self._field_warnings(write, [])
+        shown = conversion.served(live.manifest(), kind) if live else None
+        check_preconditions(kind, write.name, metadata, live)
+        merged = managedfields.apply(shown, applied, kind.schema, self._writer(write))
+        if live is not None:
+            return self._replace(write, live, conversion.stored(merged, kind), warnings, tracked=True)
+        if write.subresource:
+            raise not_found(kind, write.name)
+        return self._create_applied(write, merged, warnings)
+
+    def _create_applied(self, write: Write, merged: Manifest, warnings: list[str]) -> Written:
+        owners = merged["metadata"].pop("managedFields", None)
+        made = self.create(replace(write, dry_run=True, validation=IGNORE), merged)
+        obj = made.record.manifest()
+        obj["metadata"]["managedFields"] = owners
+        return Written(self._put(write, obj), 201, warnings)
+
+    def _replace(
+        self, write: Write, live: Record, obj: Manifest, warnings: list[str], *, tracked: bool = False
+    ) -> Written:
+        kind, old = write.kind, live.manifest()
+        check_preconditions(kind, write.name, obj["metadata"], live)
+        _keep_identity(old, obj)
+        obj = _only_its_part(kind, write.subresource, old, obj)
+        check_finalizers(kind, old, obj)
+        obj = self._admission.update(kind, obj, old, write.subresource)
+        if _counts_generations(kind) and _spec_differs(kind, old, obj):
+            obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        if not tracked:
+            obj = managedfields.track(old, obj, _schema(kind), self._writer(write))
+        obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        if obj == old:
+            return Written(live, 200, warnings)
+        if finished(kind, obj) and not write.dry_run:
+            gone = self._cluster.storage.remove(self._cluster.collection(kind), write.key)
+            return Written(Record(write.key, gone.revision, encode(obj, gone.revision)), 200, warnings)
+        return Written(self._put(write, obj), 200, warnings)
+
+    def _put(self, write: Write, obj: Manifest) -> Record:
+        if write.dry_run:
+            return Record(write.key, self._cluster.storage.revision, encode_unversioned(obj))
+        return self._cluster.storage.put(self._cluster.collection(write.kind), write.key, obj)
+
+    def _named(self, write: Write, metadata: Manifest) -> Write:
+        if metadata.get("name"):
+            return replace(write, name=metadata["name"])
+        base = metadata.get("generateName", "")
+        if not base:
+            cause = Cause("metadata.name", "FieldValueRequired", "Required value: name or generateName is required")
+            raise invalid(write.kind.kind, write.kind.group, "", [cause])
+        records = self._cluster.collection(write.kind).records
+        for _ in range(NAME_TRIES):
+            suffix = "".join(secrets.choice(SUFFIX_LETTERS) for _ in range(5))
+            metadata["name"] = str(base)[:58] + suffix
+            if (write.namespace, metadata["name"]) not in records:
+                break
+        return replace(write, name=metadata["name"])
+
+    def _decode(self, write: Write, obj: Manifest, *, is_patch: bool = False) -> list[str]:
+        metadata = check_shape(write.kind, obj)
+        if write.namespace:
+            metadata["namespace"] = metadata.get("namespace") or write.namespace
+        schema = write.kind.schema
+        # A strict refusal of a patch shows the object with what is wrong in it.
+        sent = copy.deepcopy(obj) if is_patch and write.validation == STRICT else None
+        return self._field_warnings(write, prune(obj, schema) if schema is not None else [], sent)
+
+    def _field_warnings(self, write: Write, unknown: list[str], patched: Manifest | None = None) -> list[str]:
+        told = [f'unknown field "{path}"' for path in unknown]
+        if told and write.validation == STRICT and patched is not None:
+            shown = json.dumps(json.dumps(patched, separators=(",", ":")))
+            cause = Cause(
+                "patch", "FieldValueInvalid", f"Invalid value: {shown}: strict decoding error: {', '.join(told)}"
+            )
+            raise invalid("", "", "", [cause])
+        if told and write.validation == STRICT:
+            kind = write.kind
+            what = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
+            raise bad_request(f"{what}: strict decoding error: {', '.join(told)}")
+        if write.kind.warning:
+            return [write.kind.warning, *(told if write.validation == WARN else [])]
+        return told if write.validation == WARN else []
+
+    def _writer(self, write: Write) -> Writer:
+        has_status = "status" in write.kind.subresources
+        return Writer(write.manager, self._cluster.now(), write.subresource, write.force, has_status)
+
+
+def _schema(kind: Kind) -> Schema | None:
+    return kind.stored_schema or kind.schema
+
+
+IDENTITY = (
+    "name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp",
+    "deletionGracePeriodSeconds", "selfLink",
+)  # fmt: skip
+
+
+def _keep_identity(old: Manifest, obj: Manifest) -> None:
+    for own in IDENTITY:
+        if own in old["metadata"]:
+            obj["metadata"][own] = old["metadata"][own]
+        else:
+            obj["metadata"].pop(own, None)
+
+
+def _only_its_part(kind: Kind, subresource: str, old: Manifest, obj: Manifest) -> Manifest:
+    """What this path may write: a status never comes by the object itself, a spec never by the status."""
+    if "status" not in kind.subresources:
+        return obj
+    if subresource != "status":
+        obj.pop("status", None)
+        return obj | ({"status": old["status"]} if "status" in old else {})
+    kept = dict(old)
+    metadata = dict(old["metadata"])
+    if not kind.custom:
+        metadata |= {part: obj["metadata"][part] for part in ("labels", "annotations") if part in obj["metadata"]}
+    if "managedFields" in obj["metadata"]:
+        metadata["managedFields"] = obj["metadata"]["managedFields"]
+    kept["metadata"] = metadata
+    kept.pop("status", None)
+    return kept | ({"status": obj["status"]} if "status" in obj else {})
+
+
+def _counts_generations(kind: Kind) -> bool:
+    return kind.generation or kind.custom
+
+
+def _spec_differs(kind: Kind, old: Manifest, obj: Manifest) -> bool:
+    left_out = {"metadata", "apiVersion", "kind"}
+    if "status" in kind.subresources:
+        left_out.add("status")
+    fields = (old.keys() | obj.keys()) - left_out
+    return any(old.get(each) != obj.get(each) for each in fields)

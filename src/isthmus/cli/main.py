@@ -1,0 +1,85 @@
+"""`isthmus`, the one command; a subcommand's module is loaded when it is called, so that all start quickly."""
+
+import importlib
+import sys
+
+import click
+
+from isthmus import __version__
+from isthmus.errors import APIError, IsthmusError, Unreachable
+
+# Where each subcommand lives, in the order of `isthmus --help`.
+COMMANDS = {
+    "up": "sets",
+    "down": "sets",
+    "status": "sets",
+    "stop": "sets",
+    "start": "sets",
+    "demo": "demo",
+    "doctor": "doctor",
+    "export": "services",
+    "unexport": "services",
+    "services": "services",
+    "resolve": "services",
+    "exec": "pods",
+    "logs": "pods",
+    "kubectl": "pods",
+    "agent": "processes",
+    "hub": "processes",
+    "dns": "processes",
+    "completion": "completion",
+}
+# Exit codes that scripts can tell apart.
+REFUSED, UNREACHABLE = 1, 3
+
+
+class Commands(click.Group):
+    """A group that imports a subcommand's module on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """All names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """The command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"isthmus.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="isthmus")
+def cli() -> None:
+    """One cluster set out of many Kubernetes clusters.
+
+    \b
+    Try it on this machine:   isthmus demo
+    Keep a set running:       isthmus up --clusters east,west,north
+    See what is exported:     isthmus services
+    """
+
+
+def main() -> None:
+    """Run the command line; an error is one sentence on stderr, never a traceback.
+
+    Exit codes: 0 done, 1 refused or failed, 2 wrong arguments, 3 a server cannot be reached.
+    """
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except Unreachable as error:
+        click.echo(f"isthmus: {error}", err=True)
+        sys.exit(UNREACHABLE)
+    except (IsthmusError, APIError) as error:
+        click.echo(f"isthmus: {error}", err=True)
+        sys.exit(REFUSED)
+
+
+if __name__ == "__main__":
+    main()

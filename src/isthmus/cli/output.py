@@ -1,0 +1,79 @@
+"""How lists and progress are shown: tables for people, JSON and YAML for programs, colour only on terminals."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import click
+import yaml
+
+from isthmus.api.scheme import Manifest
+
+Row = TypeVar("Row", bound=Manifest)
+
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "wide", "json", "yaml"]),
+    default="table",
+    show_default=True,
+    help="How to print the list.",
+)
+set_option = click.option(
+    "--set",
+    "set_name",
+    default="isthmus",
+    show_default=True,
+    metavar="NAME",
+    help="The cluster set on this machine.",
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its title, what it shows of an item, and whether only `-o wide` has it."""
+
+    title: str
+    show: Callable[[Manifest], object]
+    wide: bool = False
+
+
+def show_list(items: Sequence[Manifest], columns: Sequence[Column], output: str, *, empty: str) -> None:
+    """Print items in the chosen form; `empty` says on stderr what to do when a table would have no row."""
+    if output == "json":
+        click.echo(json.dumps(list(items), indent=2))
+    elif output == "yaml":
+        click.echo(yaml.safe_dump(list(items), sort_keys=False), nl=False)
+    elif not items:
+        click.echo(empty, err=True)
+    else:
+        shown = [column for column in columns if output == "wide" or not column.wide]
+        rows = [[_cell(column.show(item)) for column in shown] for item in items]
+        click.echo(table([column.title for column in shown], rows))
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell, three blanks apart, as kubectl prints them."""
+    lines = [list(titles), *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(titles))]
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(str(item) for item in value) or "<none>"
+    return str(value) if value not in {"", None} else "<none>"
+
+
+def progress(line: str) -> None:
+    """One line of progress, on stderr, so that output stays clean."""
+    click.secho(line, err=True, dim=sys.stderr.isatty())
+
+
+def heading(line: str) -> None:
+    """A line that opens a part of a longer output."""
+    click.secho(line, bold=True)

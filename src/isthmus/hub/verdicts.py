@@ -1,0 +1,117 @@
+"""Writes the hub's verdicts on its members: Healthy or Silent, transitions only."""
+
+import logging
+
+from isthmus.api.core import Lease
+from isthmus.api.isthmus import HEALTHY, MEMBERS, Member
+from isthmus.api.scheme import Manifest
+from isthmus.kit.clock import Clock
+from isthmus.kube.informer import Change, Informer
+from isthmus.mcs.rules.health import Grace, Transition, Vigil, judge
+from isthmus.runtime.controller import Controller
+from isthmus.runtime.converge import Converger
+from isthmus.runtime.reconcile import After, Request
+from isthmus.runtime.source import Source, each
+from isthmus.runtime.together import together
+
+log = logging.getLogger(__name__)
+
+# A manager of its own: who applies a Member's spec must not thereby take its health away, nor the reverse.
+MANAGER = "isthmus-hub-health"
+# Seconds past the moment at which a grace ends: at it, nobody is late yet.
+_PAST = 0.05
+# Seconds between two looks whether the hub hears again.
+_LOOK = 0.5
+
+
+class Verdicts:
+    """Judges the members of one set by their Leases, with the rules' graces and brake."""
+
+    def __init__(
+        self, leases: Informer[Lease], members: Informer[Member], writer: Converger, *, grace: Grace, clock: Clock
+    ) -> None:
+        self._leases = leases
+        self._members = members
+        self._writer = writer
+        self._grace = grace
+        self._clock = clock
+        self._vigil = Vigil.begin(clock.monotonic())
+        self._was_away = False
+        self._held = ""
+        writer.follow(MEMBERS, members)
+        leases.subscribe(self._heard)
+
+    def watch(self, controller: Controller) -> None:
+        """Members that come, go or change; Leases are only noted, since a heartbeat in time changes nothing."""
+        controller.watch(Source(self._members, each(lambda _: [self.request()])))
+        controller.watch(Source(self._leases, lambda _: ()))
+        controller.add(self.request())
+
+    def request(self) -> Request:
+        """The one key of this controller."""
+        return Request("hub", "", "verdicts")
+
+    async def reconcile(self, _: Request) -> After:
+        """Judge all, write what changed, and say when to judge again."""
+        now = self._clock.monotonic()
+        if self._is_cut_off(now):
+            return After(_LOOK)
+        members = {member.metadata.name: member for member in self._current()}
+        states = {id_: _state(member) for id_, member in members.items()}
+        judgement = judge(self._vigil, states, now, self._grace)
+        self._vigil = judgement.vigil
+        self._say_held(judgement.held)
+        await together(*(self._write(each, members[each.cluster]) for each in judgement.transitions))
+        return After(max(judgement.judge_at - now, 0) + _PAST)
+
+    def _heard(self, change: Change[Lease]) -> None:
+        lease = change.after
+        if lease is None:
+            return
+        mark = f"{lease.spec.holder_identity} {lease.spec.renew_time}"
+        self._vigil = self._vigil.heard(lease.metadata.name, mark, self._clock.monotonic())
+
+    def _is_cut_off(self, now: float) -> bool:
+        """Whether the hub itself does not hear: then nobody is judged, and everyone has a full grace after."""
+        since = self._leases.failing_since
+        if since is not None:
+            self._was_away = self._was_away or now - since > self._grace.silent_after / 3
+            return True
+        if self._was_away:
+            self._was_away = False
+            self._vigil = self._vigil.resumed(now)
+            log.info("hub heard again, everyone has a full grace")
+        return False
+
+    def _current(self) -> list[Member]:
+        found = []
+        for member in self._members.store.all():
+            name, namespace = member.metadata.name, member.metadata.namespace
+            current = self._writer.current(MEMBERS, member, name=name, namespace=namespace)
+            if current is not None and current.spec is not None:
+                found.append(current)
+        return found
+
+    async def _write(self, transition: Transition, member: Member) -> None:
+        since = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        wanted: Manifest = {
+            "metadata": {"name": member.metadata.name, "namespace": member.metadata.namespace},
+            "spec": {"health": {"state": transition.state, "since": since, "reason": transition.reason}},
+        }
+        await self._writer.converge(MEMBERS, [wanted], [member])
+        level = logging.INFO if transition.state == HEALTHY else logging.WARNING
+        log.log(
+            level,
+            "member judged",
+            extra={"member": transition.cluster, "state": transition.state, "reason": transition.reason},
+        )
+
+    def _say_held(self, held: str) -> None:
+        # The text counts seconds down: said when it begins, not each time.
+        if held and not self._held:
+            log.warning("verdicts held back", extra={"reason": held})
+        self._held = held
+
+
+def _state(member: Member) -> str:
+    return member.spec.health.state if member.spec is not None else HEALTHY

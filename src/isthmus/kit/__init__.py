@@ -1,0 +1,1 @@
+"""What would make sense with no Kubernetes at all."""

@@ -1,0 +1,166 @@
+"""A DNS server: sockets below, a handler above, in between the answers that need no second asking."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+from isthmus.errors import Invalid, Unreachable
+from isthmus.kit.dns.client import exchange
+from isthmus.kit.dns.kept import Kept, body
+from isthmus.kit.dns.message import (
+    MOST,
+    PAYLOAD,
+    Answer,
+    Forward,
+    Query,
+    Question,
+    Rcode,
+    read_query,
+    write_answer,
+)
+from isthmus.kit.dns.tcp import Connections, Limits
+from isthmus.kit.dns.udp import Peer, reader
+
+Handler: TypeAlias = Callable[[Question], Answer | Forward]
+
+_BACKLOG = 512
+_RECEIVE_BUFFER = 4 << 20
+_DRAWS = 10
+
+
+class Server:
+    """Answers questions with what `handler` says; the handler never waits and never raises."""
+
+    def __init__(self, handler: Handler, *, limits: Limits | None = None) -> None:
+        self._handler = handler
+        self._limits = limits or Limits()
+        self._kept = Kept()
+        self._forwards = 0
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Ask the handler again about these names."""
+        self._kept.forget(names)
+
+    def forget_all(self) -> None:
+        """Ask the handler again about every name."""
+        self._kept.clear()
+
+    async def run(self, sockets: Sequence[socket.socket]) -> None:
+        """Serve on bound UDP and listening TCP sockets until cancelled; closes them then."""
+        loop = asyncio.get_running_loop()
+        connections = Connections(self._answer_tcp, self._limits)
+        streams = [sock for sock in sockets if sock.type == socket.SOCK_STREAM]
+        datagrams = [sock for sock in sockets if sock.type == socket.SOCK_DGRAM]
+        with contextlib.ExitStack() as stack:
+            for sock in sockets:
+                stack.enter_context(sock)
+                sock.setblocking(False)
+            async with asyncio.TaskGroup() as tasks:
+                for sock in streams:
+                    tasks.create_task(connections.accept(sock), name="dns over tcp")
+                for sock in datagrams:
+                    loop.add_reader(sock, reader(sock, self._kept, self._respond_udp, self._defer_to(tasks)))
+                    stack.callback(loop.remove_reader, sock)
+                await asyncio.Event().wait()
+
+    def _respond_udp(self, packet: bytes) -> bytes | Forward | None:
+        query = read_query(packet)
+        if query is None:
+            return None
+        answer = self._answer(query)
+        if isinstance(answer, Forward):
+            return answer
+        response = write_answer(query, answer, min(query.payload, PAYLOAD))
+        if answer.keep and not query.fault:
+            self._kept.put(query.question.name, packet, body(response))
+        return response
+
+    def _answer(self, query: Query) -> Answer | Forward:
+        if query.fault:
+            return Answer(query.fault, authoritative=False, keep=False)
+        return self._handler(query.question)
+
+    def _defer_to(self, tasks: asyncio.TaskGroup) -> Callable[[bytes, Forward, socket.socket, Peer], None]:
+        def defer(packet: bytes, forward: Forward, sock: socket.socket, peer: Peer) -> None:
+            tasks.create_task(self._forward_udp(packet, forward, sock, peer), name="dns forward")
+
+        return defer
+
+    async def _forward_udp(self, packet: bytes, forward: Forward, sock: socket.socket, peer: Peer) -> None:
+        reply = await self._forward(packet, forward, tcp=False)
+        with contextlib.suppress(OSError):
+            sock.sendto(reply, peer)
+
+    async def _answer_tcp(self, packet: bytes) -> bytes | None:
+        query = read_query(packet)
+        if query is None:
+            return None
+        answer = self._answer(query)
+        if isinstance(answer, Forward):
+            return await self._forward(packet, answer, tcp=True)
+        return write_answer(query, answer, MOST)
+
+    async def _forward(self, packet: bytes, forward: Forward, *, tcp: bool) -> bytes:
+        if self._forwards < self._limits.forwards:
+            self._forwards += 1
+            try:
+                return await _first_reply(packet, forward, tcp=tcp)
+            except Unreachable:
+                pass
+            finally:
+                self._forwards -= 1
+        query = read_query(packet) or Query(0, 0)
+        return write_answer(query, Answer(Rcode.SERVFAIL, authoritative=False), PAYLOAD)
+
+
+async def _first_reply(packet: bytes, forward: Forward, *, tcp: bool) -> bytes:
+    for server in forward.servers[:-1]:
+        with contextlib.suppress(Unreachable):
+            return await exchange(packet, server, seconds=forward.seconds, tcp=tcp)
+    if not forward.servers:
+        raise Unreachable("there is no server to forward to")
+    return await exchange(packet, forward.servers[-1], seconds=forward.seconds, tcp=tcp)
+
+
+def bind(addresses: Iterable[tuple[str, int]]) -> list[socket.socket]:
+    """A UDP and a listening TCP socket for each (IP address, port); port 0 is one free port for both.
+
+    An IPv6 socket takes IPv6 only. Raises Invalid where an address cannot be had.
+    """
+    with contextlib.ExitStack() as opened:
+        sockets = [sock for address in addresses for sock in _bind_pair(*address, opened)]
+        opened.pop_all()
+    return sockets
+
+
+def _bind_pair(host: str, port: int, opened: contextlib.ExitStack) -> list[socket.socket]:
+    # A port that is free for TCP may be taken for UDP: then another one is drawn.
+    for _ in range(_DRAWS - 1 if port == 0 else 0):
+        with contextlib.suppress(OSError):
+            return _open_pair(host, port, opened)
+    try:
+        return _open_pair(host, port, opened)
+    except OSError as error:
+        raise Invalid(
+            f"cannot listen for DNS on {host} port {port}: {error.strerror}; "
+            "give an address of this machine and a free port (below 1024 only with the right to bind them)"
+        ) from error
+
+
+def _open_pair(host: str, port: int, opened: contextlib.ExitStack) -> list[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.ExitStack() as opening:
+        stream = opening.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        datagram = opening.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+        datagram.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        for sock in (stream, datagram):
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind((host, port))
+            port = sock.getsockname()[1]
+        stream.listen(_BACKLOG)
+        opened.push(opening.pop_all())
+    return [datagram, stream]

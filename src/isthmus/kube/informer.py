@@ -1,0 +1,302 @@
+"""A store kept true to one kind in one cluster: list, watch, and what to do when either breaks off."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final, Generic, TypeVar
+
+from isthmus import errors
+from isthmus.api.scheme import Resource
+from isthmus.kit.backoff import Backoff
+from isthmus.kit.clock import SYSTEM, Clock
+from isthmus.kube.client import Client
+from isthmus.kube.codec import Key, key_of, version_of
+from isthmus.kube.request import ListOptions, WatchOptions
+from isthmus.kube.store import Change, Store
+from isthmus.kube.transport import NotSent
+from isthmus.kube.watch import DELETED, Batch, Bookmark, Event, UndecodableEvent, WatchEvent
+
+__all__ = ["Change", "Informer", "Selection", "Store"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Seconds. A server that begins a streaming list and then says nothing does not know streaming lists.
+SILENCE_IN_A_LIST: Final = 15.0
+# A watch that held this long was a success: the next failure is the first again.
+HELD: Final = 10.0
+BACKOFF_BASE: Final = 0.1
+BACKOFF_CAP: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects of the kind: a label selector and a field selector."""
+
+    labels: str = ""
+    fields: str = ""
+
+
+ALL: Final = Selection()
+
+
+class Informer(Generic[T]):
+    """Follows one kind of one cluster, in one namespace or all.
+
+    `last_heard` is when the last byte came, `listed_at` when the last complete list was in, both on the
+    clock's monotonic scale; `fresh_lists` counts these lists. `failing_since` is None while the server
+    answers, else since when it does not, and `problem` says what it is that fails. A server that has
+    nothing to tell sends a bookmark about once a minute.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource[T],
+        *,
+        namespace: str = "",
+        options: Selection = ALL,
+        indexes: Mapping[str, Callable[[T], Iterable[str]]] = {},
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self.store: Store[T] = Store(indexes)
+        self.synced = False
+        self.fresh_lists = 0
+        self.last_heard = self.listed_at = clock.monotonic()
+        self.failing_since: float | None = None
+        self.problem = ""
+        self._client = client
+        self._resource = resource
+        self._namespace = namespace
+        self._selection = options
+        self._clock = clock
+        self._backoff = Backoff(BACKOFF_BASE, BACKOFF_CAP)
+        self._handlers: list[Callable[[Change[T]], None]] = []
+        self._list_handlers: list[Callable[[], None]] = []
+        self._first_list = asyncio.Event()
+        self._streams = True
+        self._version = ""
+        self._relist_wanted = False
+        self._watching: asyncio.Timeout | None = None
+
+    def subscribe(self, handler: Callable[[Change[T]], None]) -> None:
+        """Have `handler` called, from the informer's task, after each change of the store."""
+        self._handlers.append(handler)
+
+    def when_listed(self, handler: Callable[[], None]) -> None:
+        """Have `handler` called after each complete list, when its changes have been told."""
+        self._list_handlers.append(handler)
+
+    async def wait_synced(self) -> None:
+        """Return once the store holds a complete list."""
+        await self._first_list.wait()
+
+    def relist(self) -> None:
+        """Ask for a complete list that begins after now. Often asked, it comes with growing delays."""
+        self._relist_wanted = True
+        watching, self._watching = self._watching, None
+        if watching is not None:
+            watching.reschedule(asyncio.get_running_loop().time())
+
+    def select(self, selection: Selection) -> None:
+        """Follow another selection from now on; what it leaves out goes with the list that this asks for."""
+        if selection != self._selection:
+            self._selection = selection
+            self.relist()
+
+    async def run(self) -> None:
+        """Keep the store true until cancelled, whatever the server does."""
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self._follow()
+            except errors.Gone as problem:
+                log.info("watch too old, listing again", extra=self._facts(problem))
+                self._version = ""
+            except errors.IsthmusError as problem:
+                self._failed(problem)
+            if self._clock.monotonic() - began > HELD:
+                self._backoff.reset()
+            await self._clock.sleep(self._backoff.next())
+
+    async def _follow(self) -> None:
+        """One list, where needed, and one watch, to its end."""
+        if self._relist_wanted or not self._version:
+            self._relist_wanted = False
+            await self._list()
+        elif await self._client.reaches(
+            self._resource, self._version, namespace=self._namespace, options=self._listing()
+        ):
+            self._heard()
+            await self._watch(self._batches(WatchOptions(resource_version=self._version)))
+        else:
+            # It was restored from a backup, or forgot: what we have is of a future that it will not see.
+            log.warning("server has gone back in time, listing again", extra=self._facts())
+            self._version = ""
+
+    async def _list(self) -> None:
+        if self._streams:
+            await self._stream()
+            return
+        listed = await self._client.list(self._resource, namespace=self._namespace, options=self._listing())
+        self._heard()
+        self._complete(
+            {key_of(item): item for item in listed.items},
+            {_key(name): reason for name, reason in listed.undecodable.items()},
+            listed.resource_version,
+        )
+        if not self._relist_wanted:
+            await self._watch(self._batches(WatchOptions(resource_version=self._version)))
+
+    async def _stream(self) -> None:
+        """A streaming list, then the same connection as a watch."""
+        gathered: _Gathered[T] = _Gathered()
+        async with aclosing(self._batches(WatchOptions(initial=True))) as batches:
+            while not gathered.version:
+                later = gathered.add(await self._next(batches))
+            self._complete(gathered.items, gathered.undecodable, gathered.version)
+            self._take(later)
+            if not self._relist_wanted:
+                await self._watch(batches)
+
+    async def _next(self, batches: AsyncGenerator[Batch[T], None]) -> Batch[T]:
+        """The next batch of a streaming list. One that breaks off is not tried again: pages are."""
+        try:
+            async with asyncio.timeout(SILENCE_IN_A_LIST):
+                batch = await anext(batches)
+        except NotSent:
+            raise
+        except (TimeoutError, StopAsyncIteration, errors.Unreachable, errors.Refused) as problem:
+            self._streams = False
+            raise errors.Unreachable(f"no streaming list, pages next: {problem}") from problem
+        self._heard()
+        return batch
+
+    async def _watch(self, batches: AsyncGenerator[Batch[T], None]) -> None:
+        """Take in what the watch tells, until it ends or `relist` is called."""
+        async with aclosing(batches):
+            # Only `relist` sets a limit.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None) as self._watching:
+                    await self._take_all(batches)
+
+    async def _take_all(self, batches: AsyncGenerator[Batch[T], None]) -> None:
+        try:
+            async for batch in batches:
+                self._heard()
+                self._take(batch)
+        finally:
+            self._watching = None
+
+    def _take(self, batch: Batch[T]) -> None:
+        for event in batch:
+            change = self._changed_by(event)
+            self.store.resource_version = self._version = _version(event) or self._version
+            if change is not None:
+                self._tell(change)
+
+    def _changed_by(self, event: Event[T]) -> Change[T] | None:
+        if isinstance(event, Bookmark):
+            return None
+        if isinstance(event, UndecodableEvent):
+            if event.type == DELETED:
+                return self.store.remove(event.key)
+            self._set_aside(event.key, event.reason)
+            self.store.undecodable[event.key] = event.reason
+            return None
+        if event.type == DELETED:
+            return self.store.remove(key_of(event.object)) or Change(event.object, None)
+        return self.store.put(event.object)
+
+    def _complete(self, items: Mapping[Key, T], undecodable: Mapping[Key, str], version: str) -> None:
+        for key, reason in undecodable.items():
+            self._set_aside(key, reason)
+        changes = self.store.replace(items, undecodable)
+        self.store.resource_version = self._version = version
+        self.fresh_lists += 1
+        self.listed_at = self._clock.monotonic()
+        self.synced = True
+        self._first_list.set()
+        for change in changes:
+            self._tell(change)
+        for handler in self._list_handlers:
+            handler()
+
+    def _tell(self, change: Change[T]) -> None:
+        for handler in self._handlers:
+            handler(change)
+
+    def _set_aside(self, key: Key, reason: str) -> None:
+        if self.store.undecodable.get(key) != reason:
+            log.warning("object set aside", extra=self._facts() | {"object": "/".join(key), "reason": reason})
+
+    def _heard(self) -> None:
+        self.last_heard = self._clock.monotonic()
+        if self.failing_since is not None:
+            log.info("server answers again", extra=self._facts())
+            self.failing_since = None
+            self.problem = ""
+
+    def _failed(self, problem: errors.IsthmusError) -> None:
+        if self.failing_since is None:
+            self.failing_since = self._clock.monotonic()
+        level = logging.DEBUG if str(problem) == self.problem else logging.WARNING
+        self.problem = str(problem)
+        log.log(level, "not following", extra=self._facts(problem))
+
+    def _batches(self, options: WatchOptions) -> AsyncGenerator[Batch[T], None]:
+        chosen = replace(options, labels=self._selection.labels, fields=self._selection.fields)
+        return self._client.batches(self._resource, namespace=self._namespace, options=chosen)
+
+    def _listing(self) -> ListOptions:
+        return ListOptions(self._selection.labels, self._selection.fields)
+
+    def _facts(self, problem: errors.IsthmusError | None = None) -> dict[str, str]:
+        facts = {"server": self._client.server, "kind": self._resource.kind, "namespace": self._namespace}
+        return facts | ({"problem": str(problem)} if problem else {})
+
+
+class _Gathered(Generic[T]):
+    """A streaming list on its way in; `version` is set once it is complete."""
+
+    def __init__(self) -> None:
+        self.items: dict[Key, T] = {}
+        self.undecodable: dict[Key, str] = {}
+        self.version = ""
+
+    def add(self, batch: Batch[T]) -> Batch[T]:
+        """Take in a batch; what stands after the list's end is handed back."""
+        for position, event in enumerate(batch, start=1):
+            if isinstance(event, Bookmark):
+                if event.initial_end:
+                    self.version = event.resource_version
+                    return batch[position:]
+            else:
+                self._keep(event)
+        return []
+
+    def _keep(self, event: WatchEvent[T] | UndecodableEvent) -> None:
+        key = event.key if isinstance(event, UndecodableEvent) else key_of(event.object)
+        self.items.pop(key, None)
+        self.undecodable.pop(key, None)
+        if event.type == DELETED:
+            return
+        if isinstance(event, UndecodableEvent):
+            self.undecodable[key] = event.reason
+        else:
+            self.items[key] = event.object
+
+
+def _version(event: Event[T]) -> str:
+    if isinstance(event, Bookmark | UndecodableEvent):
+        return event.resource_version
+    return version_of(event.object)
+
+
+def _key(name: str) -> Key:
+    namespace, _, last = name.rpartition("/")
+    return namespace, last

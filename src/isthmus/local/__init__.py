@@ -1,0 +1,1 @@
+"""Life in an embedded cluster set: its processes, nodes, workloads and network."""

@@ -1,0 +1,247 @@
+"""One embedded cluster of a set: its API server first, what lives in it after."""
+
+import asyncio
+import json
+import logging
+import os
+import random
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import yaml
+
+from isthmus.api.scheme import Manifest
+from isthmus.apiserver.pki import PKI
+from isthmus.errors import IsthmusError, Unreachable
+from isthmus.hub.bootstrap import NewMember, bootstrap_hub, bootstrap_member
+from isthmus.kube.client import Client
+from isthmus.kube.config import load_kubeconfig
+from isthmus.local.addresses import HUB as HUB_ADDRESSES
+from isthmus.local.addresses import ClusterAddresses
+from isthmus.local.network import NodeNetwork, SetNetwork
+from isthmus.local.state import HUB, SetFiles, SetRecord
+from isthmus.local.units import Keeper, Unit, wait_until
+
+log = logging.getLogger(__name__)
+
+API_PORT = 6443
+READY_LIMIT = 30.0
+SILENT_AFTER_BEATS = 3
+Say = Callable[[str], None]
+
+
+class Cluster:
+    """The processes of one cluster, or of the hub, which has neither node nor agent."""
+
+    def __init__(
+        self,
+        files: SetFiles,
+        name: str,
+        record: SetRecord,
+        listener: socket.socket,
+        keep: Callable[[Keeper], None],
+    ) -> None:
+        self.name = name
+        self.keepers: dict[str, Keeper] = {}
+        self._files = files
+        self._folder = files.cluster(name)
+        self._record = record
+        self._own = record.clusters[name]
+        # Held open here while the API server starts again: callers wait instead of being refused.
+        self._listeners = [listener]
+        self._keep = keep
+        self._network: SetNetwork | None = None
+
+    async def start(self, network: SetNetwork | None, *, hub_runs: bool, say: Say) -> None:
+        """Start all processes; return once the API server answers and knows our kinds.
+
+        A member is registered at the hub if `hub_runs`; one that was registered before can do without.
+        Raises IsthmusError where a step fails; `end` then takes back what was begun.
+        """
+        say(f"starting {self.name}")
+        node = await network.add_node(self._own.number) if network and self.name != HUB else None
+        self._network = network if node else None
+        if node:
+            self._listeners += [node.listen(address, API_PORT) for address in node.addresses.node]
+        elif network:
+            self._listeners += [_listening(address) for address in HUB_ADDRESSES]
+        pki = self._credentials()
+        self._run("apiserver", self._api_server(pki))
+        async with Client(load_kubeconfig([self._kubeconfig(pki, "admin", ["system:masters"])])) as client:
+            await wait_until(
+                lambda: _answers(client),
+                what=f"the API server of {self.name} (its log: {self._folder}/logs/apiserver.log)",
+                limit=READY_LIMIT,
+            )
+            if self.name == HUB:
+                await bootstrap_hub(client, self._files.name, ())
+            else:
+                uid = await bootstrap_member(client)
+        if self.name == HUB:
+            self._run("hub", self._hub(pki))
+            say(f"{self.name} runs")
+            return
+        if hub_runs:
+            await self._register(uid)
+        self._start_member(pki, node)
+        say(f"{self.name} runs")
+
+    async def _register(self, uid: str) -> None:
+        ranges = ClusterAddresses(self._own.number).pod_ranges
+        config = self._files.cluster(HUB) / "admin.kubeconfig"
+        async with Client(load_kubeconfig([config])) as hub:
+            await bootstrap_hub(hub, self._files.name, [NewMember(self.name, uid, ranges)])
+
+    def _start_member(self, pki: PKI, node: NodeNetwork | None) -> None:
+        hub = PKI.load(self._files.cluster(HUB) / "pki", HUB)
+        hub_server = f"https://{HUB_ADDRESSES[0]}:{API_PORT}" if node else self._outside(HUB)
+        at_hub = self._write("agent-hub", hub.client_config(hub_server, f"isthmus:member:{self.name}"))
+        at_home = self._kubeconfig(pki, "isthmus-agent", ["system:masters"])
+        arguments = ["agent", f"--hub-kubeconfig={at_hub}", f"--kubeconfig={at_home}", f"--cluster={self.name}"]
+        arguments += [f"--set={self._files.name}", f"--heartbeat={self._record.heartbeat}"]
+        if node:
+            self._run("node", _python("isthmus.local.node", "--config", str(self._node_config(pki))), node)
+            dns = [f"--listen={address}" for address in node.addresses.isthmus_dns]
+            reader = self._kubeconfig(pki, "isthmus-dns", ["system:masters"])
+            self._run("dns", _isthmus("dns", f"--kubeconfig={reader}", *dns), node)
+        self._run("agent", _isthmus(*arguments), node)
+
+    async def end(self) -> None:
+        """End all processes, the API server last, and close the doors."""
+        others = [keeper for unit, keeper in self.keepers.items() if unit != "apiserver"]
+        await asyncio.gather(*(keeper.end() for keeper in others))
+        if "apiserver" in self.keepers:
+            await self.keepers["apiserver"].end()
+        self.keepers.clear()
+        for listener in self._listeners:
+            listener.close()
+        if self._network:
+            await self._network.remove_node(self._own.number)
+            self._network = None
+
+    def _run(self, unit: str, argv: tuple[str, ...], node: NodeNetwork | None = None) -> None:
+        descriptors = tuple(each.fileno() for each in self._listeners) if unit == "apiserver" else ()
+        command = node.enter_command(argv) if node else ("setpriv", "--pdeathsig", "KILL", *argv)
+        keeper = Keeper(
+            Unit(
+                name=f"{self.name}/{unit}",
+                cluster=self.name,
+                argv=tuple(command),
+                log=self._folder / "logs" / f"{unit}.log",
+                descriptors=descriptors,
+            ),
+            jitter=random.random,
+        )
+        self.keepers[unit] = keeper
+        self._keep(keeper)
+
+    def _inside(self) -> str:
+        """Where this cluster's processes reach its API server."""
+        if len(self._listeners) == 1:
+            return self._outside(self.name)
+        address = HUB_ADDRESSES[0] if self.name == HUB else ClusterAddresses(self._own.number).node[0]
+        return f"https://{address}:{API_PORT}"
+
+    def _outside(self, name: str) -> str:
+        return f"https://127.0.0.1:{self._record.clusters[name].port}"
+
+    def _credentials(self) -> PKI:
+        addresses = ClusterAddresses(self._own.number)
+        own = HUB_ADDRESSES if self.name == HUB else (*addresses.node, *addresses.kubernetes)
+        pki = PKI.create(self._folder / "pki", self.name, ["127.0.0.1", *own])
+        admin = pki.client_config(self._outside(self.name), "admin", ["system:masters"])
+        _add_context(self._files, self.name, admin)
+        return pki
+
+    def _kubeconfig(self, pki: PKI, user: str, groups: list[str]) -> Path:
+        return self._write(user, pki.client_config(self._inside(), user, groups))
+
+    def _write(self, name: str, config: Manifest) -> Path:
+        path = self._folder / f"{name.replace(':', '-')}.kubeconfig"
+        write_private(path, yaml.safe_dump(config))
+        return path
+
+    def _api_server(self, pki: PKI) -> tuple[str, ...]:
+        addresses = ClusterAddresses(self._own.number)
+        options = {
+            "name": self.name,
+            "state": str(self._folder / "state.db"),
+            "service_ranges": addresses.service_ranges,
+            "pod_ranges": addresses.pod_ranges,
+            "kubelet_socket": str(self._files.kubelet_socket(self.name)),
+            "pki": str(pki.folder),
+            "advertised": [[HUB_ADDRESSES[0] if self.name == HUB else addresses.node[0], API_PORT]],
+            "listeners": [listener.fileno() for listener in self._listeners],
+        }
+        return _python("isthmus.apiserver", "--config", str(self._json("apiserver", options)))
+
+    def _hub(self, pki: PKI) -> tuple[str, ...]:
+        admin = self._kubeconfig(pki, "isthmus-hub", ["system:masters"])
+        silent_after = SILENT_AFTER_BEATS * self._record.heartbeat
+        return _isthmus("hub", f"--kubeconfig={admin}", f"--set={self._files.name}", f"--silent-after={silent_after}")
+
+    def _node_config(self, pki: PKI) -> Path:
+        config = {
+            "cluster": self.name,
+            "number": self._own.number,
+            "kubeconfig": str(self._kubeconfig(pki, f"system:node:{self.name}-node", ["system:nodes"])),
+            "state": str(self._folder),
+            "kubelet_socket": str(self._files.kubelet_socket(self.name)),
+            "zone": f"{self.name}-1",
+            "region": self.name,
+            "labels": {},
+            "dns_upstream": self._record.dns_upstream,
+        }
+        return self._json("node", config)
+
+    def _json(self, name: str, content: Mapping[str, object]) -> Path:
+        path = self._folder / f"{name}.json"
+        write_private(path, json.dumps(content, indent=2))
+        return path
+
+
+def _listening(address: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.create_server((address, API_PORT), family=family, backlog=512)
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    return sys.executable, "-m", module, *arguments
+
+
+def _isthmus(*arguments: str) -> tuple[str, ...]:
+    return _python("isthmus.cli.main", *arguments)
+
+
+async def _answers(client: Client) -> bool:
+    try:
+        await client.raw("GET", "/readyz")
+    except Unreachable:
+        return False
+    except IsthmusError as error:
+        log.info("not ready yet", extra={"error": str(error)})
+        return False
+    return True
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    unfinished = path.with_suffix(f"{path.suffix}.new")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    unfinished.replace(path)
+
+
+def _add_context(files: SetFiles, name: str, config: Manifest) -> None:
+    """Put one cluster into the set's kubeconfig; its context, cluster and user have its name."""
+    merged: Manifest = {"apiVersion": "v1", "kind": "Config", "clusters": [], "users": [], "contexts": []}
+    if files.kubeconfig.exists():
+        merged |= yaml.safe_load(files.kubeconfig.read_text())
+    for part in ("clusters", "users", "contexts"):
+        merged[part] = [entry for entry in merged[part] if entry["name"] != name] + config[part]
+    if merged.get("current-context", HUB) == HUB:
+        merged["current-context"] = name
+    write_private(files.kubeconfig, yaml.safe_dump(merged))

@@ -1,0 +1,1 @@
+"""One node of an embedded cluster: pods as processes of this machine, and the kubelet API."""

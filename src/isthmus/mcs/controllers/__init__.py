@@ -1,0 +1,1 @@
+"""When to read and when to write, so that exported services answer across the set."""

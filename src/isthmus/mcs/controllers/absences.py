@@ -1,0 +1,155 @@
+"""Whether an export that is not there is gone, and which imports wait for an answer (design part 3, rule 3)."""
+
+from collections.abc import Callable, Mapping
+
+from isthmus.api.isthmus import ExportedService, ExportedServiceSpec, Member
+from isthmus.api.mcs import ServiceImport
+from isthmus.kit.clock import Clock
+from isthmus.kube.informer import Change
+from isthmus.mcs.controllers.views import Views
+from isthmus.mcs.rules.absence import Facts, Memory, Roster, Verdict, judge
+from isthmus.mcs.rules.names import ExportKey, ImportKey
+from isthmus.runtime.reconcile import After, Done, Request
+
+# Seconds between two looks whether a list that was asked for has come.
+_LOOK = 1.0
+# Deletions of exports that no import here names pile up to this; forgotten ones fall back on agreement.
+_REMEMBERED = 10_000
+
+
+class Absences:
+    """Keeps what the rules need to know of the past, and asks for fresh lists when they want one.
+
+    `again` has an import reconciled again, `look` this controller itself.
+    """
+
+    def __init__(
+        self, views: Views, *, clock: Clock, again: Callable[[Request], None], look: Callable[[], None]
+    ) -> None:
+        member, hub = views.member, views.hub
+        self._member = member
+        self._hub = hub
+        self._clock = clock
+        self._again = again
+        self._look = look
+        self._imports: dict[ImportKey, frozenset[str]] = {}
+        self._exports: dict[ExportKey, str] = {}
+        self._deleted: dict[ImportKey, set[str]] = {}
+        self._held: set[ImportKey] = set()
+        self._memory = Memory()
+        self._list_at: float | None = None
+        self.roster = Roster()
+        member.imports.subscribe(self._import_changed)
+        for informer in (hub.own, hub.others):
+            informer.subscribe(self._export_changed)
+            informer.when_listed(self._exports_listed)
+        hub.members.subscribe(self._member_changed)
+        hub.members.when_listed(self._members_listed)
+
+    def request(self) -> Request:
+        """The one key of this controller."""
+        return self._member.request("", "absences")
+
+    def held(self, key: ImportKey, present: frozenset[str]) -> Mapping[str, str]:
+        """The clusters that an import came from, that export it no longer, and that are not known to be gone.
+
+        With each, why. `present` are those whose export is on the hub.
+        """
+        missing = self._imports.get(key, frozenset()) - present
+        if not missing:
+            self._held.discard(key)
+            return {}
+        verdict = self._judge()
+        held = {
+            export.cluster: why
+            for export, why in verdict.held.items()
+            if (export.namespace, export.name) == key and export.cluster in missing
+        }
+        if held:
+            self._held.add(key)
+        else:
+            self._held.discard(key)
+        return held
+
+    async def reconcile(self, _: Request) -> Done | After:
+        """Ask for the complete lists that the rules are waiting for."""
+        now = self._clock.monotonic()
+        due = [moment for moment in (self._list_at, self.roster.list_at) if moment is not None]
+        if not due:
+            return Done()
+        if self._list_at is not None and self._list_at <= now:
+            self._hub.own.relist()
+            self._hub.others.relist()
+        if self.roster.list_at is not None and self.roster.list_at <= now:
+            self._hub.members.relist()
+        return After(max(min(due) - now, _LOOK))
+
+    def _judge(self) -> Verdict:
+        facts = Facts(
+            imports=self._imports,
+            exports=self._exports,
+            deleted=frozenset(ExportKey(c, *key) for key, clusters in self._deleted.items() for c in clusters),
+            roster=self.roster,
+        )
+        listed_at = min(self._hub.own.listed_at, self._hub.others.listed_at)
+        verdict, self._memory = judge(facts, self._memory, now=self._clock.monotonic(), listed_at=listed_at)
+        if verdict.list_at != self._list_at:
+            self._list_at = verdict.list_at
+            self._look()
+        return verdict
+
+    def _import_changed(self, change: Change[ServiceImport]) -> None:
+        item = change.after or change.before
+        if item is None:
+            return
+        key = ImportKey(item.metadata.namespace, item.metadata.name)
+        if change.after is None or change.after.status is None:
+            self._imports.pop(key, None)
+        else:
+            self._imports[key] = frozenset(origin.cluster for origin in change.after.status.clusters)
+        # A deletion that was seen is of use only while an import still names its exporter.
+        if key in self._deleted:
+            self._deleted[key] &= self._imports.get(key, frozenset())
+            if not self._deleted[key]:
+                del self._deleted[key]
+
+    def _export_changed(self, change: Change[ExportedService]) -> None:
+        if change.before is not None and change.before.spec is not None:
+            gone = _export_key(change.before.spec)
+            self._exports.pop(gone, None)
+            if change.after is None and change.seen:
+                self._note_deletion(gone)
+        if change.after is not None and change.after.spec is not None:
+            here = _export_key(change.after.spec)
+            self._exports[here] = change.after.spec.uid
+            self._deleted.get(ImportKey(here.namespace, here.name), set()).discard(here.cluster)
+
+    def _note_deletion(self, export: ExportKey) -> None:
+        if len(self._deleted) >= _REMEMBERED:
+            self._deleted.clear()
+        self._deleted.setdefault(ImportKey(export.namespace, export.name), set()).add(export.cluster)
+
+    def _exports_listed(self) -> None:
+        self._ask_held()
+
+    def _member_changed(self, change: Change[Member]) -> None:
+        now = self._clock.monotonic()
+        if change.after is not None:
+            self.roster = self.roster.changed(change.after, now)
+        elif change.before is not None and change.seen:
+            self.roster = self.roster.deleted(change.before.metadata.name, now)
+        self._ask_held()
+        self._look()
+
+    def _members_listed(self) -> None:
+        self.roster = self.roster.listed(self._hub.members.store.all(), self._clock.monotonic())
+        self._ask_held()
+        self._look()
+
+    def _ask_held(self) -> None:
+        for key in self._held:
+            self._again(self._member.request(key.namespace, key.name))
+
+
+def _export_key(spec: ExportedServiceSpec) -> ExportKey:
+    return ExportKey(spec.cluster, spec.namespace, spec.name)

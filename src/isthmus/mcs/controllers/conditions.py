@@ -1,0 +1,84 @@
+"""What an exporter's own cluster says of each export: Valid, Ready, and Conflict from the unfiltered merge."""
+
+import msgspec
+
+from isthmus.api.core import ObjectReference
+from isthmus.api.isthmus import EXPORTED_SERVICES, ExportedService
+from isthmus.api.mcs import SERVICE_EXPORTS, ServiceExport, ServiceExportStatus
+from isthmus.kit.clock import Clock
+from isthmus.kube.events import Recorder
+from isthmus.mcs.controllers.absences import Absences
+from isthmus.mcs.controllers.views import SERVICE, Views, Writers, key_of
+from isthmus.mcs.rules.conditions import ExportState, conflict_event, export_conditions
+from isthmus.mcs.rules.constituent import constituents, refusal
+from isthmus.mcs.rules.exporting import problem, publish
+from isthmus.mcs.rules.merge import merge
+from isthmus.mcs.rules.names import export_name
+from isthmus.runtime.reconcile import Done, Request
+
+
+class Conditions:
+    """Writes the status of this cluster's ServiceExports: theirs is the spec, ours the status.
+
+    The hub's answer to our own writes is taken as its echo, so that one export costs one write of its status.
+    """
+
+    def __init__(self, views: Views, writers: Writers, absences: Absences, *, recorder: Recorder, clock: Clock) -> None:
+        self._member = views.member
+        self._hub = views.hub
+        self._writers = writers
+        self._absences = absences
+        self._recorder = recorder
+        self._clock = clock
+
+    async def reconcile(self, request: Request) -> Done:
+        """Say of one export how it is doing."""
+        export = self._member.exports.store.get(request.name, request.namespace)
+        if export is None or export.metadata.deletion_timestamp is not None:
+            return Done()
+        export = self._writers.member.current(SERVICE_EXPORTS, export, name=request.name, namespace=request.namespace)
+        if export is None:
+            return Done()
+        conditions = export_conditions(
+            self._state(request, export), export=export, cluster=self._member.cluster, now=self._clock.now()
+        )
+        wanted = msgspec.structs.replace(export, status=ServiceExportStatus(conditions=conditions))
+        message = conflict_event(export, conditions)
+        if await self._writers.member.converge_status(SERVICE_EXPORTS, wanted, export) and message:
+            about = ObjectReference(
+                api_version=SERVICE_EXPORTS.api_version,
+                kind=SERVICE_EXPORTS.kind,
+                namespace=request.namespace,
+                name=request.name,
+                uid=export.metadata.uid,
+            )
+            await self._recorder.emit(about, type="Warning", reason="Conflict", message=message)
+        return Done()
+
+    def _state(self, request: Request, export: ServiceExport) -> ExportState:
+        service = self._member.services.store.get(request.name, request.namespace)
+        invalid = problem(service)
+        silence = self._hub.silence()
+        if service is None or invalid is not None:
+            return ExportState(problem=invalid, hub_silence=silence)
+        own, exports = self._echo(request)
+        grants = self._hub.grants.store.all()
+        admitted = constituents(exports, self._absences.roster.known, grants)
+        slices = self._member.slices.store.by(SERVICE, key_of(request))
+        published = publish(export, service, slices, cluster=self._member.cluster)
+        return ExportState(
+            # Another UID is the publication of an export that was deleted and made again.
+            echoed=own is not None and own.spec is not None and own.spec.uid == export.metadata.uid,
+            refused=refusal(self._member.cluster, request.namespace, request.name, grants),
+            hub_silence=silence,
+            left_out=published.left_out,
+            merged=merge(admitted.constituents),
+        )
+
+    def _echo(self, request: Request) -> tuple[ExportedService | None, list[ExportedService]]:
+        name = export_name(self._member.cluster, request.namespace, request.name)
+        seen = self._hub.own.store.get(name, self._hub.namespace)
+        own = self._writers.hub.current(EXPORTED_SERVICES, seen, name=name, namespace=self._hub.namespace)
+        others = self._hub.exports_of(key_of(request))
+        rest = [export for export in others if export.metadata.name != name]
+        return own, rest if own is None else [own, *rest]

@@ -1,0 +1,190 @@
+"""What the set exports comes down into this cluster: ServiceImport, derived Service, EndpointSlices."""
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from isthmus.api.core import ENDPOINT_SLICES, SERVICES, EndpointSlice, Service
+from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL
+from isthmus.api.mcs import SERVICE_IMPORTS, SOURCE_CLUSTER_LABEL, ServiceImport
+from isthmus.kit.clock import Clock
+from isthmus.mcs.controllers.absences import Absences
+from isthmus.mcs.controllers.stored import ServicesOf, stored_merge
+from isthmus.mcs.controllers.views import IMPORT, SERVICE, Views, key_of
+from isthmus.mcs.rules.conditions import import_status
+from isthmus.mcs.rules.constituent import Constituent, constituents
+from isthmus.mcs.rules.exporting import problem, publish, source_slices
+from isthmus.mcs.rules.importing import Here, Plan, imported, is_ours
+from isthmus.mcs.rules.merge import Merged, merge
+from isthmus.mcs.rules.names import ImportKey
+from isthmus.mcs.rules.slices import Slices, Sources, is_ours_slice, stray, wanted_slices
+from isthmus.runtime.converge import Converger
+from isthmus.runtime.reconcile import Done, Request
+from isthmus.runtime.together import together
+
+log = logging.getLogger(__name__)
+
+
+class Importer:
+    """Keeps one import true, in a cluster that has its namespace.
+
+    `here` is what this cluster can offer, asked anew each time: zones come and go with nodes.
+    """
+
+    def __init__(
+        self, views: Views, writer: Converger, absences: Absences, *, here: Callable[[], Here], clock: Clock
+    ) -> None:
+        self._member = views.member
+        self._hub = views.hub
+        self._writer = writer
+        self._absences = absences
+        self._here = here
+        self._clock = clock
+        self._told: dict[Request, str] = {}
+
+    async def reconcile(self, request: Request) -> Done:
+        """Make true here what the set says of one service; nothing, where there is no namespace for it."""
+        if not self._member.has_namespace(request.namespace):
+            return Done()
+        seen = self._import(request)
+        if seen is not None and not self._is_ours(request, seen):
+            # Made by hand or by another implementation: neither adopted nor deleted (design, part 3, rule 9).
+            self._tell_foreign(request, seen)
+            return Done()
+        if not self._hub.synced:
+            await self._keep(request, seen, ())
+            return Done()
+        exports = self._hub.exports_of(key_of(request))
+        admitted = constituents(exports, self._absences.roster.known, self._hub.grants.store.all())
+        present = frozenset(export.spec.cluster for export in exports if export.spec is not None)
+        merged = merge(admitted.constituents)
+        if self._absences.held(ImportKey(request.namespace, request.name), present):
+            await self._keep(request, seen, admitted.constituents)
+        elif merged is None:
+            await self._remove(request, seen)
+        else:
+            await self._fulfil(request, seen, merged)
+        return Done()
+
+    async def _fulfil(self, request: Request, seen: ServiceImport | None, merged: Merged) -> None:
+        plan = self._plan(merged, seen)
+        if seen is None:
+            # All else belongs to the import, and belonging takes its UID.
+            seen = await self._apply_import(plan, None)
+            plan = self._plan(merged, seen)
+        slices = self._slices(request, seen, merged, plan)
+        await together(
+            self._apply_slices(request, plan, slices),
+            self._apply_rest(request, seen, merged, (plan, slices)),
+        )
+
+    async def _apply_rest(
+        self, request: Request, seen: ServiceImport, merged: Merged, todo: tuple[Plan, Slices]
+    ) -> None:
+        plan, slices = todo
+        derived = [plan.derived] if plan.derived is not None else []
+        await self._writer.converge(SERVICES, derived, self._derived(request, plan.derived_name))
+        if derived:
+            plan = self._plan(merged, seen)  # the answer has the addresses
+        now = await self._apply_import(plan, seen)
+        status = import_status(plan, merged, slices, seen=now, now=self._clock.now())
+        wanted = msgspec.structs.replace(now, status=status)
+        await self._writer.converge_status(SERVICE_IMPORTS, wanted, now)
+
+    async def _keep(self, request: Request, seen: ServiceImport | None, known: tuple[Constituent, ...]) -> None:
+        """Leave the import as it is; only slices of clusters that are still known, or our own, go on changing."""
+        if seen is None or seen.spec is None or seen.status is None:
+            return
+        clusters = {origin.cluster for origin in seen.status.clusters}
+        own = self._own_constituent(request) if self._member.cluster in clusters else ()
+        exporters = tuple({each.cluster: each for each in (*own, *known)}.values())
+        if not exporters:
+            return
+        merged, plan = stored_merge(seen, seen.spec, exporters)
+        slices = self._slices(request, seen, merged, plan)
+        await self._apply_slices(request, plan, slices, only=frozenset(merged.clusters))
+
+    async def _remove(self, request: Request, seen: ServiceImport | None) -> None:
+        await together(
+            self._writer.converge(ENDPOINT_SLICES, [], self._imported_slices(request)),
+            self._writer.converge(SERVICES, [], self._derived(request)),
+            self._writer.converge(SERVICE_IMPORTS, [], [seen] if seen is not None else []),
+        )
+
+    def _plan(self, merged: Merged, seen: ServiceImport | None) -> Plan:
+        services = ServicesOf(
+            lambda name: self._service(name, merged.namespace),
+            lambda: (each.metadata.name for each in self._member.services.store.all(merged.namespace)),
+        )
+        return imported(merged, self._here(), seen=seen, services=services)
+
+    def _slices(self, request: Request, owner: ServiceImport, merged: Merged, plan: Plan) -> Slices:
+        key = key_of(request)
+        sources = Sources(
+            own=source_slices(request.name, self._member.slices.store.by(SERVICE, key)),
+            chunks=self._hub.chunks_of(key),
+            members=self._absences.roster.known,
+        )
+        return wanted_slices(merged, plan, sources, self._here(), owner=owner)
+
+    async def _apply_import(self, plan: Plan, seen: ServiceImport | None) -> ServiceImport:
+        wanted = plan.service_import
+        outcome = await self._writer.converge(SERVICE_IMPORTS, [wanted], [seen] if seen is not None else [])
+        return outcome.objects[wanted.metadata.namespace, wanted.metadata.name]
+
+    async def _apply_slices(
+        self, request: Request, plan: Plan, slices: Slices, *, only: frozenset[str] = frozenset()
+    ) -> None:
+        seen = [
+            each
+            for each in self._imported_slices(request)
+            if (source := each.metadata.labels.get(SOURCE_CLUSTER_LABEL, "")) not in slices.arriving
+            and (not only or source in only)
+        ]
+        if plan.derived_name:
+            backing = self._member.slices.store.by(SERVICE, f"{request.namespace}/{plan.derived_name}")
+            seen += stray(backing, plan.derived_name)
+        await self._writer.converge(ENDPOINT_SLICES, slices.wanted, seen)
+
+    def _import(self, request: Request) -> ServiceImport | None:
+        seen = self._member.imports.store.get(request.name, request.namespace)
+        return self._writer.current(SERVICE_IMPORTS, seen, name=request.name, namespace=request.namespace)
+
+    def _is_ours(self, request: Request, seen: ServiceImport) -> bool:
+        """By our marker; a user who takes that off does not take the import from what belongs to it."""
+        if seen.metadata.labels.get(MARKER_LABEL) == MANAGED_BY:
+            return True
+        belonging = (*self._derived(request), *self._imported_slices(request))
+        return any(owner.uid == seen.metadata.uid for item in belonging for owner in item.metadata.owner_references)
+
+    def _tell_foreign(self, request: Request, seen: ServiceImport) -> None:
+        if self._told.get(request) != seen.metadata.uid:
+            self._told[request] = seen.metadata.uid
+            log.warning(
+                "ServiceImport is not ours, left alone; delete it to have the service imported",
+                extra={"import": key_of(request)},
+            )
+
+    def _service(self, name: str, namespace: str) -> Service | None:
+        seen = self._member.services.store.get(name, namespace)
+        return self._writer.current(SERVICES, seen, name=name, namespace=namespace)
+
+    def _derived(self, request: Request, name: str = "") -> list[Service]:
+        """The Services derived for this import: one, unless its name was taken once."""
+        found = {each.metadata.name: each for each in self._member.services.store.by(IMPORT, key_of(request))}
+        if name and (service := self._service(name, request.namespace)) and is_ours(service, request.name):
+            found[name] = service
+        return list(found.values())
+
+    def _imported_slices(self, request: Request) -> list[EndpointSlice]:
+        slices = self._member.slices.store.by(IMPORT, key_of(request))
+        return [each for each in slices if is_ours_slice(each)]
+
+    def _own_constituent(self, request: Request) -> tuple[Constituent, ...]:
+        export = self._member.exports.store.get(request.name, request.namespace)
+        service = self._member.services.store.get(request.name, request.namespace)
+        if export is None or service is None or problem(service) is not None:
+            return ()
+        spec = publish(export, service, (), cluster=self._member.cluster).service.spec
+        return (Constituent(spec.cluster, spec.created, spec),) if spec is not None else ()

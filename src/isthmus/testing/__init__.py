@@ -1,0 +1,1 @@
+"""The public test kit: a fleet of clusters within one process."""

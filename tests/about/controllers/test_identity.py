@@ -1,0 +1,111 @@
+"""Who a cluster says that it is, and whether the hub's record is mirrored or refused."""
+
+import logging
+
+import pytest
+
+from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES, CLUSTER_SET
+from isthmus.api.isthmus import MEMBERS
+from isthmus.errors import NotFound
+from isthmus.testing.cluster import BY_HAND, TestCluster
+from isthmus.testing.fleet import Fleet
+from isthmus.testing.waiting import eventually, throughout
+from tests.fleets import MakeFleet
+
+
+async def properties_of(cluster: TestCluster) -> dict[str, str]:
+    listed = await cluster.client.list(CLUSTER_PROPERTIES)
+    return {item.metadata.name: item.spec.value for item in listed.items if item.spec is not None}
+
+
+async def wait_properties(cluster: TestCluster, wanted: dict[str, str], *, within: float = 10.0) -> None:
+    async def check() -> bool:
+        return await properties_of(cluster) == wanted
+
+    await eventually(check, within=within, what=f"properties of {cluster.name} are {wanted}")
+
+
+async def say(cluster: TestCluster, name: str, value: str) -> None:
+    manifest = {
+        "apiVersion": CLUSTER_PROPERTIES.api_version,
+        "kind": CLUSTER_PROPERTIES.kind,
+        "metadata": {"name": name},
+        "spec": {"value": value},
+    }
+    await cluster.client.apply(CLUSTER_PROPERTIES, manifest, options=BY_HAND)
+
+
+async def mirrored(fleet: Fleet, name: str) -> None:
+    await wait_properties(fleet[name], {CLUSTER_ID: name, CLUSTER_SET: fleet.set})
+
+
+@pytest.mark.requirement("ABOUT-11", "ABOUT-21", "ABOUT-26")
+async def test_a_member_says_its_id_and_its_set(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        await mirrored(fleet, "east")
+        await mirrored(fleet, "west")
+
+        async def reported() -> bool:
+            member = await fleet.member("east")
+            return member.status is not None and member.status.properties.get(CLUSTER_ID) == "east"
+
+        await eventually(reported)
+        await fleet["east"].client.delete(CLUSTER_PROPERTIES, CLUSTER_SET)
+        await mirrored(fleet, "east")
+
+
+@pytest.mark.requirement("ABOUT-29", "ABOUT-30", "ABOUT-32")
+async def test_a_cluster_that_has_another_id_is_refused_with_the_reason_and_exports_nothing(
+    make_fleet: MakeFleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with make_fleet() as fleet:
+        east = fleet["east"]
+        await mirrored(fleet, "east")
+        await fleet.agents["east"].kill()
+        await east.client.delete(CLUSTER_PROPERTIES, CLUSTER_SET)
+        await say(east, CLUSTER_ID, "somebody-else")
+        with caplog.at_level(logging.ERROR):
+            fleet.agents["east"] = await fleet.start_agent("east")
+
+            async def said() -> bool:
+                problems = [vars(record).get("problem", "") for record in caplog.records]
+                return any("somebody-else" in problem and "never rewritten" in problem for problem in problems)
+
+            await eventually(said)
+        await east.serve(fleet.namespace, "shop", ["10.77.0.5"])
+        await east.export(fleet.namespace, "shop")
+
+        async def stays_out() -> bool:
+            return await properties_of(east) == {CLUSTER_ID: "somebody-else"} and not await fleet.exported()
+
+        await throughout(stays_out, seconds=1)
+        await say(east, CLUSTER_ID, "east")
+        await mirrored(fleet, "east")
+        await fleet["west"].wait_import(fleet.namespace, "shop")
+
+
+@pytest.mark.requirement("ABOUT-20", "ABOUT-22")
+async def test_a_cluster_that_left_says_no_set_but_keeps_its_id(make_fleet: MakeFleet) -> None:
+    async with make_fleet(["east", "west"]) as fleet:
+        await mirrored(fleet, "east")
+        await fleet.hub.client.delete(MEMBERS, "east", namespace=fleet.set)
+        await wait_properties(fleet["east"], {CLUSTER_ID: "east"}, within=30)
+        await mirrored(fleet, "west")
+
+
+@pytest.mark.requirement("ABOUT-30")
+async def test_a_cluster_that_is_not_the_one_on_record_is_refused(make_fleet: MakeFleet) -> None:
+    async with make_fleet(["east", "west"]) as fleet:
+        await fleet.agents["east"].kill()
+        for name in (CLUSTER_SET, CLUSTER_ID):
+            try:
+                await fleet["east"].client.delete(CLUSTER_PROPERTIES, name)
+            except NotFound:
+                continue
+        await fleet.hub.client.merge_patch(MEMBERS, "east", {"spec": {"uid": "another-cluster"}}, namespace=fleet.set)
+        fleet.agents["east"] = await fleet.start_agent("east")
+
+        async def says_nothing() -> bool:
+            return not await properties_of(fleet["east"])
+
+        await throughout(says_nothing, seconds=1.5)

@@ -1,0 +1,261 @@
+"""An agent through the faults of its world: hub away, hub emptied, killed, doubled, its cluster away."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from isthmus.agent.agent import Duty
+from isthmus.agent.app import serve
+from isthmus.api.core import LEASES, SERVICES
+from isthmus.api.isthmus import SYSTEM_NAMESPACE
+from isthmus.api.mcs import SERVICE_IMPORTS
+from isthmus.hub.bootstrap import bootstrap_member
+from isthmus.testing.cluster import EmbeddedHost, TestCluster
+from isthmus.testing.fleet import Fleet
+from isthmus.testing.waiting import eventually, throughout
+from tests.fleets import MakeFleet
+
+SHOP = "shop"
+
+
+async def exported(fleet: Fleet) -> None:
+    """Shop is exported from east and west, and everybody has both."""
+    for name, address in (("east", "10.77.0.5"), ("west", "10.78.0.5")):
+        await fleet[name].serve(fleet.namespace, SHOP, [address])
+        await fleet[name].export(fleet.namespace, SHOP)
+    for name in fleet.members:
+        await fleet[name].wait_addresses(fleet.namespace, SHOP, {"10.77.0.5", "10.78.0.5"})
+        await fleet[name].wait_import(fleet.namespace, SHOP)
+
+
+async def test_while_the_hub_is_away_all_stays_and_own_endpoints_go_on_changing(
+    embedded_fleet: MakeFleet,
+) -> None:
+    async with embedded_fleet() as fleet:
+        await exported(fleet)
+        await fleet.hub.host.stop()
+        await fleet["east"].back(fleet.namespace, SHOP, ["10.77.0.6"])
+        await fleet["east"].wait_addresses(fleet.namespace, SHOP, {"10.77.0.6", "10.78.0.5"})
+        assert await fleet["west"].addresses(fleet.namespace, SHOP) == {"10.77.0.5", "10.78.0.5"}
+        await fleet.hub.host.start()
+        await fleet["west"].wait_addresses(fleet.namespace, SHOP, {"10.77.0.6", "10.78.0.5"}, within=20)
+
+
+async def test_an_agent_started_while_the_hub_is_away_touches_nothing_but_its_own_endpoints(
+    embedded_fleet: MakeFleet,
+) -> None:
+    async with embedded_fleet() as fleet:
+        await exported(fleet)
+        before = await fleet["east"].service_import(fleet.namespace, SHOP)
+        await fleet.agents["east"].kill()
+        await fleet.hub.host.stop()
+        await fleet["east"].back(fleet.namespace, SHOP, ["10.77.0.6", "10.77.0.7"])
+        fleet.agents["east"] = await fleet.start_agent("east")
+        mine = {"10.77.0.6", "10.77.0.7", "10.78.0.5"}
+        await fleet["east"].wait_addresses(fleet.namespace, SHOP, mine)
+        assert await fleet["east"].service_import(fleet.namespace, SHOP) == before
+        assert await fleet["east"].derived(fleet.namespace, SHOP) is not None
+        await fleet.hub.host.start()
+        await fleet["west"].wait_addresses(fleet.namespace, SHOP, mine, within=20)
+
+
+async def test_a_hub_that_lost_everything_is_told_again_and_nothing_is_missing_meanwhile(
+    embedded_fleet: MakeFleet,
+) -> None:
+    async with embedded_fleet() as fleet:
+        await exported(fleet)
+        epoch = await epoch_of(fleet, "east")
+        before = [await identity_of(fleet, name) for name in fleet.members]
+        await fleet.hub.host.stop()
+        assert isinstance(fleet.hub.host, EmbeddedHost)
+        fleet.hub.host.empty()
+        await fleet.hub.host.start()
+
+        async def still_there() -> bool:
+            found = [await fleet[name].addresses(fleet.namespace, SHOP) for name in fleet.members]
+            return all(each == {"10.77.0.5", "10.78.0.5"} for each in found)
+
+        await throughout(still_there, seconds=1, what="imports while the hub is empty")
+        await fleet.register()
+        await throughout(still_there, seconds=3, what="imports while the hub is filled again")
+
+        async def told_again() -> bool:
+            return await epoch_of(fleet, "east") > epoch
+
+        await eventually(told_again, within=20)
+        assert [await identity_of(fleet, name) for name in fleet.members] == before
+        await fleet["east"].unexport(fleet.namespace, SHOP)
+        await fleet["west"].wait_addresses(fleet.namespace, SHOP, {"10.78.0.5"}, within=20)
+
+
+async def test_a_hub_restored_from_a_backup_is_brought_up_to_date(embedded_fleet: MakeFleet) -> None:
+    async with embedded_fleet() as fleet:
+        hub = fleet.hub.host
+        assert isinstance(hub, EmbeddedHost)
+        await exported(fleet)
+        await hub.stop()
+        hub.back_up()
+        await hub.start()
+        await fleet["east"].unexport(fleet.namespace, SHOP)
+        await fleet["east"].serve(fleet.namespace, "cart", ["10.77.0.9"])
+        await fleet["east"].export(fleet.namespace, "cart")
+        await fleet["west"].wait_addresses(fleet.namespace, SHOP, {"10.78.0.5"}, within=20)
+        await fleet["west"].wait_addresses(fleet.namespace, "cart", {"10.77.0.9"})
+        before = await identity_of(fleet, "west", "cart")
+        await hub.stop()
+        hub.restore()
+        await hub.start()
+
+        async def as_if_nothing_had_been() -> bool:
+            names = {item.metadata.name for item in await fleet.exported()}
+            return names == {f"east.{fleet.namespace}.cart", f"west.{fleet.namespace}.{SHOP}"}
+
+        await eventually(as_if_nothing_had_been, within=25)
+        await fleet["west"].wait_addresses(fleet.namespace, SHOP, {"10.78.0.5"})
+        assert await identity_of(fleet, "west", "cart") == before
+
+
+async def identity_of(fleet: Fleet, name: str, service: str = SHOP) -> tuple[str, tuple[str, ...]]:
+    """Which import it is, and its addresses."""
+    item = await fleet[name].wait_import(fleet.namespace, service)
+    return item.metadata.uid, item.spec.ips if item.spec is not None else ()
+
+
+async def epoch_of(fleet: Fleet, name: str) -> int:
+    """The epoch of what a member says that it exports."""
+    member = await fleet.member(name)
+    return member.status.exports.epoch if member.status is not None else 0
+
+
+async def has_import(fleet: Fleet) -> bool:
+    await fleet["west"].client.get(SERVICE_IMPORTS, SHOP, namespace=fleet.namespace)
+    return True
+
+
+async def has_derived(fleet: Fleet) -> bool:
+    return await fleet["west"].derived(fleet.namespace, SHOP) is not None
+
+
+async def has_slice(fleet: Fleet) -> bool:
+    return bool(await fleet["west"].slices(fleet.namespace, SHOP))
+
+
+async def has_nothing(fleet: Fleet) -> bool:
+    return bool(fleet.members)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(has_nothing, id="before anything was written"),
+        pytest.param(has_import, id="after the import"),
+        pytest.param(has_derived, id="after the derived Service"),
+        pytest.param(has_slice, id="after a slice"),
+    ],
+)
+async def test_an_agent_killed_between_two_writes_is_finished_by_the_next(
+    embedded_fleet: MakeFleet, moment: Callable[[Fleet], Awaitable[bool]]
+) -> None:
+    async with embedded_fleet() as fleet:
+        await fleet["east"].serve(fleet.namespace, SHOP, ["10.77.0.5"])
+        await fleet["east"].export(fleet.namespace, SHOP)
+        await eventually(lambda: moment(fleet))
+        await fleet.agents["west"].kill()
+        fleet.agents["west"] = await fleet.start_agent("west")
+        item = await fleet["west"].wait_import(fleet.namespace, SHOP)
+        await fleet["west"].wait_addresses(fleet.namespace, SHOP, {"10.77.0.5"})
+        found = await fleet["west"].client.list(SERVICES, namespace=fleet.namespace)
+        assert [service.spec.cluster_ips for service in found.items] == [item.spec.ips if item.spec else ()]
+
+
+async def test_an_export_made_or_taken_back_while_no_agent_runs_is_noticed_later(
+    make_fleet: MakeFleet,
+) -> None:
+    async with make_fleet() as fleet:
+        await exported(fleet)
+        await fleet.agents["east"].kill()
+        await fleet["east"].unexport(fleet.namespace, SHOP)
+        await fleet["east"].serve(fleet.namespace, "cart", ["10.77.0.9"])
+        await fleet["east"].export(fleet.namespace, "cart")
+        fleet.agents["east"] = await fleet.start_agent("east")
+        await fleet["west"].wait_addresses(fleet.namespace, SHOP, {"10.78.0.5"})
+        await fleet["west"].wait_addresses(fleet.namespace, "cart", {"10.77.0.9"})
+
+
+async def test_an_importer_that_was_away_while_an_export_ended_removes_its_import(
+    make_fleet: MakeFleet,
+) -> None:
+    async with make_fleet() as fleet:
+        await exported(fleet)
+        await fleet.agents["west"].kill()
+        await fleet["east"].unexport(fleet.namespace, SHOP)
+        await fleet["east"].wait_addresses(fleet.namespace, SHOP, {"10.78.0.5"})
+        fleet.agents["west"] = await fleet.start_agent("west")
+        await fleet["west"].wait_addresses(fleet.namespace, SHOP, {"10.78.0.5"})
+
+
+async def test_of_two_agents_one_works_and_the_other_takes_over(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        second = await fleet.start_agent("east", identity="east-agent-2")
+        await exported(fleet)
+        await fleet.agents["east"].kill()
+        await fleet["east"].back(fleet.namespace, SHOP, ["10.77.0.8"])
+        await fleet["west"].wait_addresses(fleet.namespace, SHOP, {"10.77.0.8", "10.78.0.5"}, within=20)
+        assert second.running
+        await second.kill()
+        fleet.agents["east"] = await fleet.start_agent("east")
+
+
+async def test_a_cluster_that_was_away_catches_up(embedded_fleet: MakeFleet) -> None:
+    async with embedded_fleet() as fleet:
+        await exported(fleet)
+        await fleet["west"].host.stop()
+        await fleet["east"].back(fleet.namespace, SHOP, ["10.77.0.8"])
+        await fleet["east"].wait_addresses(fleet.namespace, SHOP, {"10.77.0.8", "10.78.0.5"})
+        await fleet["west"].host.start()
+        await fleet["west"].wait_addresses(fleet.namespace, SHOP, {"10.77.0.8", "10.78.0.5"}, within=25)
+
+
+async def test_an_agent_waits_for_what_it_does_not_install_and_says_what(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with TestCluster("bare", EmbeddedHost("bare", tmp_path, 1)) as bare, asyncio.TaskGroup() as tasks:
+        duty = Duty("bare", "some-set", "bare-agent")
+        with caplog.at_level(logging.WARNING):
+            working = tasks.create_task(serve(duty, member=bare.client, hub=bare.client))
+
+            async def said() -> bool:
+                problems = [vars(record).get("problem", "") for record in caplog.records]
+                return any("serviceexports.multicluster.x-k8s.io" in problem for problem in problems)
+
+            await eventually(said)
+        await bootstrap_member(bare.client)
+
+        async def elected() -> bool:
+            lease = await bare.client.get(LEASES, "isthmus-agent", namespace=SYSTEM_NAMESPACE)
+            return lease.spec.holder_identity == "bare-agent"
+
+        await eventually(elected)
+        working.cancel()
+
+
+async def test_a_hub_that_does_not_answer_is_told_with_since_when(embedded_fleet: MakeFleet) -> None:
+    async with embedded_fleet() as fleet:
+        await exported(fleet)
+        await fleet.hub.host.stop()
+
+        async def told() -> bool:
+            export = await fleet["east"].service_export(fleet.namespace, SHOP)
+            conditions = export.status.conditions if export.status is not None else ()
+            return any("the hub has not answered since 20" in each.message for each in conditions)
+
+        await eventually(told, within=45)
+        await fleet.hub.host.start()
+
+        async def told_no_more() -> bool:
+            return not await told()
+
+        await eventually(told_no_more, within=25)

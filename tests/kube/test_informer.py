@@ -1,0 +1,428 @@
+"""A store that stays true: on real clusters, and through every fault that a server can make."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from isthmus.api import core
+from isthmus.api.core import EndpointSlice
+from isthmus.kit.clock import FakeClock
+from isthmus.kube import informer as informers
+from isthmus.kube import transport as transports
+from isthmus.kube.client import Client, WriteOptions
+from isthmus.kube.config import Config
+from isthmus.kube.informer import Change, Informer, Selection
+from tests.kube.scripted import Answer, Reply, Scripted, Seen, drops, page, soon, status
+from tests.kube.test_client import endpoint_slice
+
+
+def piece(name: str, version: str = "1", *, address_type: object = "IPv4") -> dict[str, object]:
+    metadata = {"name": name, "namespace": "x", "resourceVersion": version}
+    return {"metadata": metadata, "addressType": address_type}
+
+
+def bookmark(version: str, *, end: bool = False) -> dict[str, object]:
+    annotations = {"k8s.io/initial-events-end": "true"} if end else {}
+    return {"metadata": {"resourceVersion": version, "annotations": annotations}}
+
+
+def names(informer: Informer[EndpointSlice]) -> list[str]:
+    return sorted(item.metadata.name for item in informer.store.all())
+
+
+@asynccontextmanager
+async def running(informer: Informer[EndpointSlice]) -> AsyncIterator[list[Change[EndpointSlice]]]:
+    changes: list[Change[EndpointSlice]] = []
+    informer.subscribe(changes.append)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(informer.run())
+        try:
+            yield changes
+        finally:
+            task.cancel()
+
+
+Play = Callable[[Reply], Awaitable[None]]
+
+
+class Hub(Scripted):
+    """Lists by stream or page, resumes and watches as scripted for each of them."""
+
+    def __init__(self, *, lists: list[Answer], watches: list[Answer], reached: list[Answer] | None = None) -> None:
+        super().__init__()
+        self._lists, self._watches, self._reached = lists, watches, reached or [page()]
+        self.then(self._by_query)
+
+    async def _by_query(self, seen: Seen, reply: Reply) -> None:
+        if seen.query.get("sendInitialEvents") or not {"watch", "resourceVersion"} & set(seen.query):
+            script = self._lists
+        elif "watch" in seen.query:
+            script = self._watches
+        else:
+            script = self._reached
+        await (script.pop(0) if len(script) > 1 else script[0])(seen, reply)
+
+    def asked(self, **query: str) -> int:
+        return sum(query.items() <= seen.query.items() for seen in self.seen)
+
+
+def streams(*items: dict[str, object], version: str = "10", then: Play | None = None) -> Answer:
+    """A streaming list, and what the same watch tells afterwards; without `then` it stays open."""
+
+    async def answer(seen: Seen, reply: Reply) -> None:
+        await reply.begin()
+        for item in items:
+            await reply.event("ADDED", item)
+        await reply.event("BOOKMARK", bookmark(version, end=True))
+        await (then(reply) if then else reply.hang())
+
+    return answer
+
+
+def watches(*events: tuple[str, dict[str, object]], then: Play | None = None) -> Answer:
+    async def answer(seen: Seen, reply: Reply) -> None:
+        await reply.begin()
+        for event in events:
+            await reply.event(*event)
+        await (then(reply) if then else reply.hang())
+
+    return answer
+
+
+async def dropped(reply: Reply) -> None:
+    reply.drop()
+
+
+async def ended(reply: Reply) -> None:
+    await reply.end()
+
+
+@asynccontextmanager
+async def following(
+    hub: Hub, **options: Selection
+) -> AsyncIterator[tuple[Informer[EndpointSlice], list[Change[EndpointSlice]]]]:
+    async with hub, Client(Config(hub.url)) as client:
+        informer = Informer(client, core.ENDPOINT_SLICES)
+        async with running(informer) as changes:
+            yield informer, changes
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(informers, "BACKOFF_CAP", 0.2)
+
+
+# On each kind of cluster
+
+
+async def test_a_store_follows_its_cluster(client: Client, namespace: str) -> None:
+    await client.create(core.ENDPOINT_SLICES, endpoint_slice("a", "10.1.0.1"), namespace=namespace)
+    informer = Informer(
+        client,
+        core.ENDPOINT_SLICES,
+        namespace=namespace,
+        indexes={"address": lambda item: [a for endpoint in item.endpoints for a in endpoint.addresses]},
+    )
+    async with running(informer) as changes:
+        assert not informer.synced
+        await informer.wait_synced()
+        assert informer.synced
+        assert names(informer) == ["a"]
+        await client.create(core.ENDPOINT_SLICES, endpoint_slice("b", "10.1.0.2"), namespace=namespace)
+        await soon(lambda: names(informer) == ["a", "b"])
+        moved = endpoint_slice("b", "10.1.0.3")
+        await client.apply(core.ENDPOINT_SLICES, moved, namespace=namespace, options=WriteOptions(force=True))
+        await soon(lambda: informer.store.by("address", "10.1.0.3"))
+        await client.delete(core.ENDPOINT_SLICES, "a", namespace=namespace)
+        await soon(lambda: names(informer) == ["b"])
+        assert changes[-1].after is None
+        assert changes[-1].seen
+        assert informer.fresh_lists == 1
+
+
+async def test_a_fresh_list_can_be_asked_for(client: Client, namespace: str) -> None:
+    informer = Informer(client, core.ENDPOINT_SLICES, namespace=namespace)
+    listed: list[int] = []
+    informer.when_listed(lambda: listed.append(informer.fresh_lists))
+    async with running(informer) as changes:
+        await informer.wait_synced()
+        await client.create(core.ENDPOINT_SLICES, endpoint_slice("a", "10.1.0.1"), namespace=namespace)
+        await soon(lambda: names(informer) == ["a"])
+        for asked in range(2, 4):
+            informer.relist()
+            informer.relist()
+            await soon(lambda: informer.fresh_lists == asked)  # noqa: B023
+        assert listed == [1, 2, 3]
+        assert len(changes) == 1
+        await client.delete(core.ENDPOINT_SLICES, "a", namespace=namespace)
+        await soon(lambda: not names(informer))
+
+
+async def test_another_selection_takes_the_place_of_the_first(client: Client, namespace: str) -> None:
+    for name, color in (("a", "red"), ("b", "blue")):
+        manifest = endpoint_slice(name, "10.1.0.1")
+        manifest["metadata"]["labels"] = {"color": color}
+        await client.create(core.ENDPOINT_SLICES, manifest, namespace=namespace)
+    informer = Informer(client, core.ENDPOINT_SLICES, namespace=namespace, options=Selection("color=red"))
+    async with running(informer) as changes:
+        await informer.wait_synced()
+        assert names(informer) == ["a"]
+        informer.select(Selection("color=blue"))
+        await soon(lambda: names(informer) == ["b"])
+        assert [change.seen for change in changes] == [False] * 3
+        assert informer.synced
+
+
+# Through faults
+
+
+async def test_a_watch_that_drops_goes_on_where_it_was() -> None:
+    hub = Hub(
+        lists=[streams(piece("a"), then=dropped)],
+        watches=[watches(("ADDED", piece("b", "12")), ("BOOKMARK", bookmark("15")), then=dropped), watches()],
+    )
+    async with following(hub) as (informer, changes):
+        await soon(lambda: hub.asked(watch="true", resourceVersion="15"))
+        assert names(informer) == ["a", "b"]
+        assert informer.store.resource_version == "15"
+        assert informer.fresh_lists == 1
+        assert hub.asked(watch="true", resourceVersion="10") == 1
+    assert [change.seen for change in changes] == [False, True]
+
+
+async def test_a_watch_that_the_server_ends_goes_on() -> None:
+    hub = Hub(lists=[streams(then=ended)], watches=[watches(("ADDED", piece("a", "11")), then=ended), watches()])
+    async with following(hub) as (informer, _):
+        await soon(lambda: hub.asked(resourceVersion="11", watch="true"))
+        assert names(informer) == ["a"]
+        assert informer.failing_since is None
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        pytest.param(status(410, "Expired", "too old resource version"), id="as the answer"),
+        pytest.param(
+            watches(("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"})),
+            id="as an event",
+        ),
+    ],
+)
+async def test_a_version_too_old_means_a_new_list(gone: Answer) -> None:
+    hub = Hub(
+        lists=[streams(piece("a"), piece("b"), then=dropped), streams(piece("b"), piece("c"), version="50")],
+        watches=[gone],
+    )
+    async with following(hub) as (informer, changes):
+        await soon(lambda: informer.fresh_lists == 2)
+        assert names(informer) == ["b", "c"]
+        assert informer.store.resource_version == "50"
+    told = [
+        (change.before and change.before.metadata.name, change.after and change.after.metadata.name, change.seen)
+        for change in changes[2:]
+    ]
+    assert told == [("a", None, False), (None, "c", False)]
+
+
+async def test_a_server_gone_back_in_time_means_a_new_list() -> None:
+    too_large = status(504, "Timeout", "Too large resource version: 10, current: 4")
+    hub = Hub(
+        lists=[streams(piece("a", "9"), then=dropped), streams(piece("b", "3"), version="4")],
+        reached=[too_large],
+        watches=[watches()],
+    )
+    async with following(hub) as (informer, _):
+        await soon(lambda: informer.fresh_lists == 2)
+        assert names(informer) == ["b"]
+        assert informer.store.resource_version == "4"
+        # It must not have waited for a future version.
+        assert not hub.asked(watch="true", resourceVersion="10")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [drops, status(500, "InternalError"), status(429, "TooManyRequests"), status(403, "Forbidden"), status(404)],
+    ids=["drop", "500", "429", "403", "404"],
+)
+async def test_nothing_is_lost_while_the_server_fails(fault: Answer) -> None:
+    hub = Hub(
+        lists=[streams(piece("a"), then=dropped)],
+        reached=[fault, fault, fault, fault, fault, page()],
+        watches=[watches(("ADDED", piece("b", "11")))],
+    )
+    async with following(hub) as (informer, changes):
+        await informer.wait_synced()
+        await soon(lambda: informer.failing_since is not None)
+        assert informer.problem
+        assert names(informer) == ["a"]
+        await soon(lambda: names(informer) == ["a", "b"])
+        assert informer.failing_since is None
+        assert informer.fresh_lists == 1
+    assert [change.after is not None for change in changes] == [True, True]
+
+
+async def test_a_watch_that_stalls_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        transports.Transport.__init__,
+        "__kwdefaults__",
+        {**(transports.Transport.__init__.__kwdefaults__ or {}), "stall": 0.3},
+    )
+    hub = Hub(lists=[streams(piece("a"))], watches=[watches(("ADDED", piece("b", "11")))])
+    async with following(hub) as (informer, _):
+        await soon(lambda: names(informer) == ["a", "b"])
+        assert informer.fresh_lists == 1
+
+
+async def test_a_half_told_list_is_never_shown() -> None:
+    go_on = asyncio.Event()
+
+    async def slowly(seen: Seen, reply: Reply) -> None:
+        await reply.begin()
+        await reply.event("ADDED", piece("b", "20"))
+        await go_on.wait()
+        await reply.event("BOOKMARK", bookmark("21", end=True))
+        await reply.hang()
+
+    hub = Hub(lists=[streams(piece("a"), then=dropped), slowly], watches=[status(410, "Expired")])
+    async with following(hub) as (informer, _):
+        await soon(lambda: hub.asked(sendInitialEvents="true") == 2)
+        assert names(informer) == ["a"]
+        assert informer.synced
+        go_on.set()
+        await soon(lambda: names(informer) == ["b"])
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(status(422, "Invalid", "sendInitialEvents: Forbidden"), id="refused"),
+        pytest.param(watches(("ADDED", piece("a")), then=dropped), id="broken off"),
+        pytest.param(watches(("ADDED", piece("a")), then=ended), id="ended"),
+        pytest.param(watches(("ADDED", piece("a"))), id="not understood"),
+    ],
+)
+async def test_without_streaming_lists_there_are_pages(refusal: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(informers, "SILENCE_IN_A_LIST", 0.2)
+    hub = Hub(
+        lists=[refusal, page(piece("a"), piece("bad", address_type=7), continue_="more"), page(piece("b"))],
+        watches=[watches(("ADDED", piece("c", "11")))],
+    )
+    async with following(hub) as (informer, _):
+        await soon(lambda: names(informer) == ["a", "b", "c"])
+        assert set(informer.store.undecodable) == {("x", "bad")}
+        assert hub.asked(sendInitialEvents="true") == 1
+        assert informer.fresh_lists == 1
+
+
+async def test_one_bad_object_is_set_aside_and_the_rest_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    bad, worse = piece("a", "12", address_type=7), piece("d", "3", address_type=8)
+    mended = piece("a", "14", address_type="IPv6")
+    play = asyncio.Event()
+
+    async def breaks(reply: Reply) -> None:
+        await reply.event("MODIFIED", bad)
+        await reply.event("ADDED", piece("c", "13"))
+        await play.wait()
+        await reply.event("MODIFIED", mended)
+        await reply.event("DELETED", worse)
+        await reply.hang()
+
+    hub = Hub(lists=[streams(piece("a"), worse, then=breaks)], watches=[watches()])
+    with caplog.at_level(logging.WARNING):
+        async with following(hub) as (informer, changes):
+            await soon(lambda: names(informer) == ["a", "c"])
+            assert set(informer.store.undecodable) == {("x", "a"), ("x", "d")}
+            held = informer.store.get("a", "x")
+            # Broken is not deleted: it stays as it was last readable.
+            assert held is not None
+            assert held.metadata.resource_version == "1"
+            assert informer.store.resource_version == "13"
+            play.set()
+            await soon(lambda: not informer.store.undecodable)
+            held = informer.store.get("a", "x")
+            assert held is not None
+            assert held.address_type == "IPv6"
+    assert all(change.after is not None for change in changes)
+    assert sum(record.message == "object set aside" for record in caplog.records) == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"<html>\n",
+        b'{"type":"WHAT","object":{}}\n',
+        b'{"type":"ADDED"}\n',
+        b'{"type":"BOOKMARK","object":[]}\n',
+        b"\xff\n",
+    ],
+)
+async def test_a_line_that_is_no_event_breaks_nothing(line: bytes) -> None:
+    async def nonsense(reply: Reply) -> None:
+        await reply.chunk(line)
+        await reply.hang()
+
+    hub = Hub(lists=[streams(piece("a"), then=nonsense)], watches=[watches(("ADDED", piece("b", "11")))])
+    async with following(hub) as (informer, _):
+        await soon(lambda: names(informer) == ["a", "b"])
+
+
+async def test_an_object_made_anew_in_between_is_one_change_with_two_uids() -> None:
+    first, second = piece("a"), piece("a", "9")
+    first["metadata"] |= {"uid": "1"}  # type: ignore[operator]
+    second["metadata"] |= {"uid": "2"}  # type: ignore[operator]
+    hub = Hub(lists=[streams(first, then=dropped), streams(second)], watches=[status(410)])
+    async with following(hub) as (informer, changes):
+        await soon(lambda: informer.fresh_lists == 2)
+        assert len(changes) == 2
+        assert changes[1].before is not None
+        assert changes[1].after is not None
+        assert (changes[1].before.metadata.uid, changes[1].after.metadata.uid) == ("1", "2")
+
+
+async def test_a_server_that_always_ends_the_watch_is_not_hammered() -> None:
+    hub, yardstick = Hub(lists=[streams(then=ended)], watches=[watches(then=ended)]), Scripted().then(page())
+    clock = FakeClock()
+    async with hub, yardstick, Client(Config(hub.url)) as client, Client(Config(yardstick.url)) as other:
+        informer = Informer(client, core.ENDPOINT_SLICES, clock=clock)
+        async with running(informer):
+            await informer.wait_synced()
+            for _ in range(4):
+                await answered(other, 20)
+                before = len(hub.seen)
+                await answered(other, 20)
+                # While no time passes it does nothing.
+                assert len(hub.seen) == before
+                await passing(clock, lambda: len(hub.seen) > before)  # noqa: B023
+
+
+async def answered(client: Client, times: int) -> None:
+    for _ in range(times):
+        await client.list(core.SERVICES)
+
+
+async def passing(clock: FakeClock, condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await clock.advance(0.01)
+
+
+async def test_many_events_in_one_chunk_all_arrive() -> None:
+    count = 2000
+    events = b"".join(
+        b'{"type":"ADDED","object":{"metadata":{"name":"n%d","namespace":"x","resourceVersion":"%d"}}}\n' % (n, n)
+        for n in range(11, 11 + count)
+    )
+
+    async def all_at_once(reply: Reply) -> None:
+        half = len(events) // 2
+        await reply.chunk(events[:half])
+        await reply.chunk(events[half:])
+        await reply.hang()
+
+    hub = Hub(lists=[streams(then=all_at_once)], watches=[watches()])
+    async with following(hub) as (informer, _):
+        await soon(lambda: len(informer.store) == count)
+        assert informer.store.resource_version == str(10 + count)

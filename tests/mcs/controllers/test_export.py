@@ -1,0 +1,114 @@
+"""What a cluster exports, as the hub holds it."""
+
+import pytest
+
+from isthmus.api.core import SERVICES
+from isthmus.api.isthmus import EXPORTED_SERVICES
+from isthmus.testing import objects
+from isthmus.testing.cluster import BY_HAND
+from isthmus.testing.fleet import Fleet
+from isthmus.testing.waiting import eventually, throughout
+from tests.fleets import MakeFleet
+
+
+async def wait_exported(fleet: Fleet, *names: str) -> None:
+    """Return once the hub holds exactly these exports, "<cluster>.<name>"."""
+    wanted = {name.replace(".", f".{fleet.namespace}.") for name in names}
+
+    async def check() -> bool:
+        return {item.metadata.name for item in await fleet.exported()} == wanted
+
+    await eventually(check, what=f"exported: {sorted(wanted)}")
+
+
+@pytest.mark.requirement("MCS-8", "MCS-11", "MCS-12")
+async def test_only_what_is_exported_goes_up_and_only_what_belongs_to_it(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        east = fleet["east"]
+        service = objects.service(fleet.namespace, "shop", sessionAffinity="ClientIP")
+        service["metadata"]["labels"] = {"team": "web"}
+        await east.serve(fleet.namespace, "shop", ["10.77.0.5"], service=service)
+        await east.serve(fleet.namespace, "private", ["10.77.0.6"])
+        await east.export(fleet.namespace, "shop", exportedLabels={"tier": "front"})
+        await wait_exported(fleet, "east.shop")
+        (item,) = await fleet.exported()
+        assert item.spec is not None
+        assert item.spec.exported_labels == {"tier": "front"}
+        assert item.spec.session_affinity == "ClientIP"
+        assert "team" not in item.metadata.labels
+        imported = await fleet["west"].wait_import(fleet.namespace, "shop")
+        assert imported.metadata.labels["tier"] == "front"
+
+
+@pytest.mark.requirement("MCS-16")
+async def test_an_export_goes_with_its_service_and_comes_back_with_it(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        east = fleet["east"]
+        await east.export(fleet.namespace, "shop")
+        await east.wait_condition(fleet.namespace, "shop", "Valid", "False/NoService")
+        await east.serve(fleet.namespace, "shop", ["10.77.0.5"])
+        await wait_exported(fleet, "east.shop")
+        await east.wait_condition(fleet.namespace, "shop", "Valid", "True/Valid")
+        await fleet["west"].wait_import(fleet.namespace, "shop")
+        await east.client.delete(SERVICES, "shop", namespace=fleet.namespace)
+        await wait_exported(fleet)
+        await east.wait_condition(fleet.namespace, "shop", "Valid", "False/NoService")
+        await fleet["west"].wait_no_import(fleet.namespace, "shop")
+
+
+@pytest.mark.requirement("MCS-14", "MCS-15")
+async def test_an_external_name_cannot_be_exported(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        east = fleet["east"]
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"namespace": fleet.namespace, "name": "shop"},
+            "spec": {"type": "ExternalName", "externalName": "example.com"},
+        }
+        await east.client.apply(SERVICES, manifest, namespace=fleet.namespace, options=BY_HAND)
+        await east.export(fleet.namespace, "shop")
+        await east.wait_condition(fleet.namespace, "shop", "Valid", "False/InvalidServiceType")
+        await east.wait_condition(fleet.namespace, "shop", "Ready", "False/Pending")
+
+        async def nothing_went_up() -> bool:
+            return not await fleet.exported()
+
+        await throughout(nothing_went_up, seconds=1)
+
+
+async def test_what_others_do_to_an_export_on_the_hub_is_undone(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        east = fleet["east"]
+        await east.serve(fleet.namespace, "shop", ["10.77.0.5"])
+        await east.export(fleet.namespace, "shop")
+        await wait_exported(fleet, "east.shop")
+        name = f"east.{fleet.namespace}.shop"
+        await fleet.hub.client.merge_patch(EXPORTED_SERVICES, name, {"spec": {"ports": []}}, namespace=fleet.set)
+
+        async def undone() -> bool:
+            (item,) = await fleet.exported()
+            return item.spec is not None and [port.port for port in item.spec.ports] == [80]
+
+        await eventually(undone)
+        await fleet.hub.client.delete(EXPORTED_SERVICES, name, namespace=fleet.set)
+        await wait_exported(fleet, "east.shop")
+        await fleet["west"].wait_addresses(fleet.namespace, "shop", {"10.77.0.5"})
+
+
+async def test_an_export_made_anew_is_another_export(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        east = fleet["east"]
+        await east.serve(fleet.namespace, "shop", ["10.77.0.5"])
+        await east.export(fleet.namespace, "shop")
+        await wait_exported(fleet, "east.shop")
+        await east.unexport(fleet.namespace, "shop")
+        await east.export(fleet.namespace, "shop")
+        export = await east.service_export(fleet.namespace, "shop")
+
+        async def renewed() -> bool:
+            found = await fleet.exported()
+            return [item.spec.uid for item in found if item.spec is not None] == [export.metadata.uid]
+
+        await eventually(renewed)
+        await east.wait_condition(fleet.namespace, "shop", "Ready", "True/Exported")
