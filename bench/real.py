@@ -119,7 +119,8 @@ async def wait_ready(member: Client, name: str) -> None:
     """Return once an import is Ready. Raises AssertionError where that takes too long."""
 
     async def ready() -> bool:
-        return is_ready(await member.get(SERVICE_IMPORTS, name, namespace=NAMESPACE))
+        item = await member.get(SERVICE_IMPORTS, name, namespace=NAMESPACE)
+        return is_ready(item)
 
     await eventually(ready, within=READY_LIMIT, what=f"import {name} ready at {member.server}")
 

@@ -9,9 +9,10 @@ import pytest
 
 from isthmus.agent.agent import Duty
 from isthmus.agent.app import serve
-from isthmus.api.core import LEASES, SERVICES
+from isthmus.api.about import CLUSTER_PROPERTIES
+from isthmus.api.core import ENDPOINT_SLICES, LEASES, SERVICES
 from isthmus.api.isthmus import SYSTEM_NAMESPACE
-from isthmus.api.mcs import SERVICE_IMPORTS
+from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
 from isthmus.hub.bootstrap import bootstrap_member
 from isthmus.testing.cluster import EmbeddedHost, TestCluster
 from isthmus.testing.fleet import Fleet
@@ -259,3 +260,39 @@ async def test_a_hub_that_does_not_answer_is_told_with_since_when(embedded_fleet
             return not await told()
 
         await eventually(told_no_more, within=25)
+
+
+async def test_an_agent_that_starts_again_changes_nothing(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        await exported(fleet)
+        east, namespace = fleet["east"], fleet.namespace
+        await east.wait_condition(namespace, SHOP, "Conflict", "False/NoConflicts")
+        kinds = (SERVICE_IMPORTS, SERVICE_EXPORTS, ENDPOINT_SLICES, CLUSTER_PROPERTIES)
+
+        async def versions() -> set[str]:
+            lists = [await east.client.list(kind, namespace=namespace if kind.namespaced else "") for kind in kinds]
+            return {item.metadata.uid + item.metadata.resource_version for each in lists for item in each.items}
+
+        async def settled() -> set[str] | None:
+            before = await versions()
+            await throughout(nothing_to_do, seconds=0.5)
+            return before if before == await versions() else None
+
+        before = await eventually(settled, what="nothing changes any more")
+        epoch = await epoch_of(fleet, "east")
+        await fleet.agents["east"].kill()
+        fleet.agents["east"] = await fleet.start_agent("east")
+
+        async def at_work() -> bool:
+            return await epoch_of(fleet, "east") > epoch
+
+        await eventually(at_work)
+        await east.back(namespace, SHOP, ["10.77.0.6"])
+        await fleet["west"].wait_addresses(namespace, SHOP, {"10.77.0.6", "10.78.0.5"})
+        changed = await versions() - before
+        # The source slice, changed by hand, and its import.
+        assert len(changed) == 2
+
+
+async def nothing_to_do() -> bool:
+    return True

@@ -126,6 +126,22 @@ async def test_what_was_answered_is_there_after_kill_9_under_load(tmp_path: Path
     assert set(answered) <= {each["metadata"]["name"] for each in listed.items}
 
 
+async def test_a_second_server_on_the_same_state_says_so_and_ends(tmp_path: Path) -> None:
+    async with child(tmp_path) as server:
+        async with Client(load_kubeconfig([server.kubeconfig])) as client:
+            await client.list(CONFIG_MAPS, namespace="default")
+        second = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "isthmus.apiserver", "--config", str(tmp_path / "config.json")),
+            stderr=PIPE,
+            pass_fds=[server.listener.fileno()],
+        )
+        _, said = await asyncio.wait_for(second.communicate(), LIMIT)
+    assert second.returncode == 1
+    assert "end the other process" in said.decode()
+    assert "Traceback" not in said.decode()
+
+
 async def test_sigterm_ends_it_without_a_traceback(tmp_path: Path) -> None:
     async with child(tmp_path) as server:
         async with Client(load_kubeconfig([server.kubeconfig])) as client:
@@ -161,6 +177,7 @@ def kubectl(api: Api, tmp_path: Path) -> Kubectl:
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
+            cwd=tmp_path,
             env=os.environ | {"HOME": str(tmp_path)},
         )
         out, complaint = await asyncio.wait_for(process.communicate(given.encode()), LIMIT)
@@ -240,6 +257,20 @@ async def test_kubectl_waits_for_and_uses_custom_kinds(kubectl: Kubectl) -> None
     refused = await kubectl("patch", "wd", "a", "--type=merge", "-p", '{"spec":{"size":0}}', code=1)
     assert "spec.size in body should be greater than or equal to 1" in refused
     await kubectl("delete", "crd", "widgets.example.com", "--wait")
+
+
+async def test_kubectl_explains_kinds_of_both_sorts(kubectl: Kubectl) -> None:
+    assert "image\t<string>" in await kubectl("explain", "deployment.spec.template.spec.containers")
+    await kubectl("apply", "-f", "-", given=yaml.safe_dump(widget_definition()))
+    # A kubectl that knows no kinds yet.
+    assert "colour\t<string>" in await kubectl("--cache-dir=fresh", "explain", "widgets.spec")
+
+
+async def test_kubectl_shows_what_an_apply_would_change(kubectl: Kubectl) -> None:
+    await kubectl("apply", "-f", "-", given=SHOP)
+    changed = await kubectl("diff", "-f", "-", given=SHOP.replace("replicas: 2", "replicas: 3"), code=1)
+    assert "+  replicas: 3" in changed
+    assert await kubectl("diff", "-f", "-", given=SHOP) == ""
 
 
 async def test_kubectl_watches(kubectl: Kubectl, api: Api) -> None:

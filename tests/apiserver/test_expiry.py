@@ -1,6 +1,7 @@
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver.cluster import Cluster
 from isthmus.apiserver.expiry import Expiry
+from isthmus.apiserver.housekeeping import Housekeeper
 from isthmus.apiserver.kinds import BUILT_IN, Kinds
 from isthmus.apiserver.storage import Storage
 from isthmus.kit.clock import FakeClock
@@ -13,7 +14,7 @@ def event(name: str, count: int) -> Manifest:
 async def test_events_are_forgotten_an_hour_after_they_were_last_written() -> None:
     clock = FakeClock()
     storage = Storage(None, 100)
-    expiry = Expiry(Cluster("east", storage, Kinds(BUILT_IN), clock))
+    expiry = Expiry(Cluster("east", storage, Kinds(BUILT_IN), clock), Housekeeper(clock))
     events = storage.collection("events")
     events.listeners.append(expiry.seen)
     for name in ("old", "again"):

@@ -47,6 +47,12 @@ def test_an_apply_on_nothing_makes_the_object() -> None:
     ]
 
 
+def test_nobody_owns_identity_or_what_the_server_writes() -> None:
+    named = {**deployment(replicas=1), "metadata": {"name": "x", "namespace": "n", "uid": "u", "generation": 1}}
+    assert owners(updated(None, named, "a")) == {"a": {"f:spec": {"f:replicas": {}}}}
+    assert owners(applied(None, named, "a")) == {"a": {"f:spec": {"f:replicas": {}}}}
+
+
 def test_a_field_goes_when_its_only_applier_leaves_it_out() -> None:
     live = applied(None, deployment(replicas=1, minReadySeconds=5), "a")
     live = applied(live, deployment(minReadySeconds=5), "a")

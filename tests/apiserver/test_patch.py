@@ -143,6 +143,12 @@ def test_keyed_lists_merge_by_their_key() -> None:
     assert before == LIVE
 
 
+def test_a_new_item_comes_first_and_others_keep_their_places() -> None:
+    assert [each["name"] for each in containers(strategic(in_pod({"containers": [{"name": "c"}]})))] == ["c", "a", "b"]
+    turned = in_pod({"containers": [{"name": "b"}, {"name": "a"}]})
+    assert [each["name"] for each in containers(strategic(turned))] == ["b", "a"]
+
+
 def test_an_item_is_deleted_and_a_list_replaced_by_directive() -> None:
     deleted = strategic(in_pod({"containers": [{"name": "a", "$patch": "delete"}]}))
     assert [each["name"] for each in containers(deleted)] == ["b"]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isthmus.apiserver.pattern import BadPattern, compiled, matches
+from isthmus.apiserver.pattern import compiled, matches
+from isthmus.apiserver.regex import BadPattern
 
 LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 CONDITION = (

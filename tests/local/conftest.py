@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client
 from isthmus.kube.config import load_kubeconfig
 from isthmus.kube.informer import Informer
+from isthmus.kube.request import DeleteOptions
 from isthmus.local.namespaces import NEW_NETWORK, enter, new_network
 from isthmus.local.netlink import Netlink
 
@@ -28,6 +30,7 @@ T = TypeVar("T")
 SERVICE_RANGES = ("10.9.128.0/17", "fd69:9:1::/112")
 POD_RANGES = ("10.9.0.0/17", "fd69:9::/64")
 LIMIT = 20.0
+KUBECTL = Path(sys.executable).with_name("kubectl")
 
 
 class Around:
@@ -107,8 +110,19 @@ async def eventually(truth: Callable[[], bool | Awaitable[bool]], *, limit: floa
         await asyncio.sleep(0.02)
 
 
+async def kubectl(around: Around, *arguments: str) -> str:
+    """What stock kubectl prints, run in the test's namespace."""
+    command = ("--kubeconfig", str(around.kubeconfig), "--namespace", around.namespace, *arguments)
+    process = await asyncio.create_subprocess_exec(
+        KUBECTL, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, problems = await process.communicate()
+    assert process.returncode == 0, problems.decode()
+    return out.decode()
+
+
 class Kubelet:
-    """Plays the node: gives each pod addresses, and says it is ready, unless its template is `broken`."""
+    """Plays the node: gives each pod addresses, says it is ready unless its template is `broken`, lets it go."""
 
     def __init__(self, around: Around) -> None:
         self._around = around
@@ -116,9 +130,18 @@ class Kubelet:
         around.informer(PODS).subscribe(lambda change: self._look(change.after))
 
     def _look(self, pod: Manifest | None) -> None:
-        if pod and pod["metadata"]["namespace"] == self._around.namespace and not pod.get("status", {}).get("podIP"):
+        if pod is None or pod["metadata"]["namespace"] != self._around.namespace:
+            return
+        if "deletionTimestamp" in pod["metadata"]:
+            self._around.tasks.create_task(self._let_go(pod["metadata"]["name"]))
+        elif not pod.get("status", {}).get("podIP"):
             self._count += 1
             self._around.tasks.create_task(self._run(pod, self._count))
+
+    async def _let_go(self, name: str) -> None:
+        options = DeleteOptions(grace=0)
+        with contextlib.suppress(IsthmusError):
+            await self._around.client.delete(PODS, name, namespace=self._around.namespace, options=options)
 
     async def _run(self, pod: Manifest, number: int) -> None:
         broken = pod["metadata"].get("annotations", {}).get("broken")

@@ -5,7 +5,8 @@ import pytest
 from isthmus.api.core import SERVICES, Service, ServicePort, ServiceSpec
 from isthmus.api.mcs import SERVICE_IMPORTS, ServiceImport, ServiceImportSpec
 from isthmus.api.meta import ObjectMeta
-from isthmus.runtime.difference import body, content, covers, digest, fields, is_same
+from isthmus.api.scheme import Manifest
+from isthmus.runtime.difference import body, covers, digest, fields, is_same, plain
 
 
 def test_only_what_we_own_is_sent() -> None:
@@ -35,14 +36,16 @@ def test_what_the_server_adds_to_metadata_is_no_difference() -> None:
         metadata=ObjectMeta(name="a", labels={"x": "y"}, uid="u", resource_version="1", generation=4),
         spec=ServiceSpec(ports=(ServicePort(port=1),)),
     )
-    assert is_same(wanted, seen)
-    assert content(SERVICES, wanted) == content(SERVICES, seen)
+    assert is_same(SERVICES, wanted, seen)
 
 
 def test_a_manifest_is_compared_as_its_wire_type_reads_it() -> None:
-    manifest = {"metadata": {"name": "a"}, "spec": {"ports": [{"port": 1, "protocol": "TCP"}]}}
+    manifest: Manifest = {"metadata": {"name": "a"}, "spec": {"ports": [{"port": 1, "protocol": "TCP"}]}}
     seen = Service(metadata=ObjectMeta(name="a"), spec=ServiceSpec(ports=(ServicePort(port=1),)))
-    assert content(SERVICES, manifest) == content(SERVICES, seen)
+    assert is_same(SERVICES, manifest, seen)
+    assert covers(plain(seen), manifest)
+    manifest["spec"]["type"] = "NodePort"
+    assert not covers(plain(seen), manifest)
 
 
 @pytest.mark.parametrize(

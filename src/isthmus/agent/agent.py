@@ -1,11 +1,13 @@
 """All that one agent runs, put together: two views, four control loops, one heartbeat."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
 
 from isthmus.about.controllers.identity import Identity, Registration
+from isthmus.agent.needs import served_properties
 from isthmus.agent.report import Report
-from isthmus.api.about import CLUSTER_PROPERTIES
+from isthmus.api.about import CLUSTER_PROPERTIES, ClusterProperty
 from isthmus.api.core import NAMESPACES
 from isthmus.api.isthmus import AGENT_MANAGER, MEMBERS_NAMESPACE
 from isthmus.errors import IsthmusError
@@ -54,42 +56,40 @@ class Agent:
             Converger(hub, manager=AGENT_MANAGER, force=True, clock=clock),
         )
         self.writers.follow(self.views)
-        self._properties = Informer(member, CLUSTER_PROPERTIES, clock=clock)
         self._place = Place(self.views.member)
         self._manager = Manager()
 
     async def run(self) -> None:
         """Work until cancelled."""
-        uid = await self._learn()
-        self._begin(uid)
-        report = Report(self.views, self._properties, self._place, self.writers.hub, clock=self._clock)
-        reporting = Controller("report", report.reconcile, workers=1, batch=REPORT_EVERY, clock=self._clock)
-        report.watch(reporting)
-        self._manager.add(reporting)
+        registration = await self._register()
+        properties = Informer(self._clients[0], registration.kind, clock=self._clock)
         member = self.views.member.as_cluster()
-        self._manager.fleet.engage(Cluster(member.name, member.client, (*member.informers, self._properties)))
+        self._manager.fleet.engage(Cluster(member.name, member.client, (*member.informers, properties)))
+        self._begin(registration, properties)
         self._manager.also("namespaces", self._follow_namespaces)
-        self._manager.also("heartbeat", self._heartbeat().run)
         await self._manager.run()
 
-    async def _learn(self) -> str:
-        """What only the member's API server knows; without it there is nothing to do yet."""
+    async def _register(self) -> Registration:
+        """Who we are, with what only the member's API server knows; without it there is nothing to do yet."""
         backoff = Backoff(base=0.2, cap=5.0)
         member, _ = self._clients
         while True:
             try:
                 await self._place.learn()
-                return (await member.get(NAMESPACES, "kube-system")).metadata.uid
+                uid = (await member.get(NAMESPACES, "kube-system")).metadata.uid
+                kind = await served_properties(member) or CLUSTER_PROPERTIES
             except IsthmusError as error:
                 log.warning("cluster not ready, will be tried again", extra={"error": str(error)})
-            await self._clock.sleep(backoff.next())
+                await self._clock.sleep(backoff.next())
+            else:
+                return Registration(self._duty.cluster, self._duty.set, self.views.hub.namespace, uid, kind)
 
-    def _begin(self, uid: str) -> None:
-        """The control loops of both rooms; services wait until the cluster's identity stands."""
+    def _begin(self, registration: Registration, properties: Informer[ClusterProperty]) -> None:
+        """The control loops of both rooms; all that is done in the cluster's name waits until its identity stands."""
         services = Services(self.views, self.writers, self._place, clock=self._clock)
         identity = Identity(
-            Registration(self._duty.cluster, self._duty.set, self.views.hub.namespace, uid),
-            self._properties,
+            registration,
+            properties,
             self.views.hub.members,
             self.writers.member,
             has_left=lambda: services.absences.roster.has_left(self._duty.cluster),
@@ -97,12 +97,18 @@ class Agent:
         loop = Controller("identity", identity.reconcile, workers=1, clock=self._clock)
         identity.watch(loop)
         self._manager.add(loop)
+        report = Report(self.views, properties, self._place, self.writers.hub, clock=self._clock)
+        reporting = Controller("report", report.reconcile, workers=1, batch=REPORT_EVERY, clock=self._clock)
+        report.watch(reporting)
 
         async def serve() -> None:
             await identity.established.wait()
-            await services.run()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(services.run(), name="services")
+                tasks.create_task(reporting.run(), name="report")
+                tasks.create_task(self._heartbeat().run(), name="heartbeat")
 
-        self._manager.also("services", serve)
+        self._manager.also("membership", serve)
 
     async def _follow_namespaces(self) -> None:
         """Choose what to watch on the hub by the namespaces that are here, then watch it."""

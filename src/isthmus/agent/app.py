@@ -5,16 +5,12 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from isthmus.about.rules.identity import registered_id_problem, set_problem
 from isthmus.agent.agent import Agent, Duty
-from isthmus.api.about import CLUSTER_PROPERTIES
-from isthmus.api.core import NAMESPACES
+from isthmus.agent.needs import missing
 from isthmus.api.isthmus import SYSTEM_NAMESPACE
-from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
-from isthmus.api.scheme import Resource
-from isthmus.errors import Invalid, IsthmusError, NotFound
+from isthmus.errors import Invalid
 from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client
@@ -22,8 +18,6 @@ from isthmus.kube.config import in_cluster, load_kubeconfig
 from isthmus.kube.lease import Elector
 
 log = logging.getLogger(__name__)
-
-NEEDED = cast("tuple[Resource[object], ...]", (CLUSTER_PROPERTIES, SERVICE_EXPORTS, SERVICE_IMPORTS))
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ async def run(options: AgentOptions) -> None:
 
 async def serve(duty: Duty, *, member: Client, hub: Client, clock: Clock = SYSTEM) -> None:
     """Work for one cluster, while elected, until cancelled."""
-    await _wait_for_definitions(member, clock)
+    await _wait_until_ready(member, clock)
     elector = Elector(member, namespace=SYSTEM_NAMESPACE, name="isthmus-agent", identity=duty.identity, clock=clock)
 
     async def lead() -> None:
@@ -68,25 +62,12 @@ async def serve(duty: Duty, *, member: Client, hub: Client, clock: Clock = SYSTE
     await elector.lead(lead)
 
 
-async def _wait_for_definitions(member: Client, clock: Clock) -> None:
+async def _wait_until_ready(member: Client, clock: Clock) -> None:
     """The agent installs nothing: it says what is missing, and waits."""
     backoff = Backoff(base=0.5, cap=10.0)
     said = ""
-    while problem := await _missing(member):
+    while problem := await missing(member):
         if problem != said:
             log.warning("waiting for the cluster", extra={"server": member.server, "problem": problem})
             said = problem
         await clock.sleep(backoff.next())
-
-
-async def _missing(member: Client) -> str:
-    try:
-        kinds = [f"{kind.plural}.{kind.group}" for kind in NEEDED if not await member.serves(kind)]
-        problems = [f"install the CRDs of {', '.join(kinds)}"] if kinds else []
-        try:
-            await member.get(NAMESPACES, SYSTEM_NAMESPACE)
-        except NotFound:
-            problems.append(f"create namespace {SYSTEM_NAMESPACE}")
-    except IsthmusError as error:
-        return str(error)
-    return ", and ".join(problems)

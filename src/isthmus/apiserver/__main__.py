@@ -8,13 +8,14 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import msgspec
 import uvloop
 
 from isthmus.apiserver.app import APIServer, ServerOptions
-from isthmus.errors import Invalid
+from isthmus.errors import Invalid, IsthmusError
 from isthmus.kit.logs import configure
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,11 @@ def main() -> None:
         options = read(arguments.config)
     except Invalid as error:
         parser.error(str(error))
-    uvloop.run(_serve(options))
+    try:
+        uvloop.run(_serve(options))
+    except IsthmusError as error:
+        log.error("API server cannot run", extra={"cluster": options.name, "error": str(error)})  # noqa: TRY400  # the sentence says it all
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver import crds
-from isthmus.apiserver.builtin import canonical
-from isthmus.apiserver.builtin.defaults import fill_builtin
+from isthmus.apiserver.builtin.defaults import admit_builtin, fill_builtin
 from isthmus.apiserver.builtin.validation import validate_builtin, validate_metadata
 from isthmus.apiserver.cluster import CRDS, NAMESPACES, PODS, SERVICES, Cluster
 from isthmus.apiserver.crds import Definitions
@@ -16,8 +15,6 @@ from isthmus.apiserver.serviceupdates import carry_over
 from isthmus.apiserver.status import forbidden, not_found
 from isthmus.apiserver.validation import validate
 
-# A node tells its status when it registers.
-WITH_OWN_STATUS = frozenset({"nodes"})
 NAMESPACE_FINALIZER = "kubernetes"
 
 
@@ -45,41 +42,38 @@ class Admission:
                 [{"reason": "NamespaceTerminating", "message": told, "field": "metadata.namespace"}],
             )
 
-    def create(self, kind: Kind, obj: Manifest) -> Manifest:
-        """The object as it will be kept. Raises Refused (422) naming every broken rule."""
-        if "status" in kind.subresources and kind.collection not in WITH_OWN_STATUS:
-            obj.pop("status", None)
-        return self._settled(kind, obj, None, "")
-
-    def update(self, kind: Kind, obj: Manifest, old: Manifest, subresource: str) -> Manifest:
-        """The changed object as it will be kept. Raises Refused (422)."""
-        return self._settled(kind, obj, old, subresource)
-
-    def _settled(self, kind: Kind, obj: Manifest, old: Manifest | None, subresource: str) -> Manifest:
-        schema = kind.stored_schema or kind.schema or crds.OPEN
+    def complete(self, kind: Kind, obj: Manifest, old: Manifest | None) -> None:
+        """Fill in, in place, what the author may leave out: whoever wrote the object owns it."""
         if kind.custom:
-            fill_defaults(obj, schema)
-            about = _metadata_faults(kind, obj, old)
-            self._refuse(kind, obj, [*about, *validate(obj, schema, old)])
-            return obj
-        canonical(obj, schema)
+            fill_defaults(obj, kind.stored_schema or kind.schema or crds.OPEN)
+            # Reads the metadata in place; what is wrong with it is told with the rest, when it is settled.
+            _metadata_faults(kind, obj, old)
+            return
         if kind.collection == SERVICES and old is not None:
             carry_over(obj["spec"], old["spec"])
-        fill_builtin(obj)
+        fill_builtin(obj, admit=False)
+
+    def settle(self, kind: Kind, obj: Manifest, old: Manifest | None, subresource: str) -> None:
+        """Add, in place, what the server decides, which nobody owns. Raises Refused (422) naming broken rules."""
+        if kind.custom:
+            about = _metadata_faults(kind, obj, old)
+            schema = kind.stored_schema or kind.schema or crds.OPEN
+            self._refuse(kind, obj, [*about, *validate(obj, schema, old)])
+            return
+        if old is None:
+            admit_builtin(obj)
         if kind.collection == NAMESPACES:
             _settle_namespace(obj, old, subresource)
         elif kind.collection == CRDS:
             crds.fill(obj)
         elif kind.collection == PODS and old is None:
             _settle_account(obj["spec"])
-        causes = validate_builtin(obj, old, subresource)
-        about = _metadata_faults(kind, obj, old)
-        self._refuse(kind, obj, [*about, *causes, *self._own_problems(kind, obj, old)])
+        causes = [*_metadata_faults(kind, obj, old), *validate_builtin(obj, old, subresource)]
+        self._refuse(kind, obj, [*causes, *self._own_problems(kind, obj, old)])
         if kind.collection == SERVICES:
             self._settle_addresses(kind, obj, old)
         elif kind.collection == CRDS:
             self._definitions.judge(obj)
-        return obj
 
     def _own_problems(self, kind: Kind, obj: Manifest, old: Manifest | None) -> Iterator[Cause]:
         if kind.collection == CRDS:

@@ -107,7 +107,7 @@ class APIServer:
         contents = Contents(cluster, writing, deleting, housekeeper)
         storage.collection(CRDS).listeners.append(definitions.seen)
         storage.collection(SERVICES).listeners.append(services.seen)
-        expiry = Expiry(cluster)
+        expiry = Expiry(cluster, housekeeper)
         storage.collection("events").listeners.append(expiry.seen)
         for collection, change in _restored(storage):
             for listener in collection.listeners:

@@ -61,7 +61,10 @@ def served(manifest: Manifest, kind: Kind) -> Manifest:
 def stored(manifest: Manifest, kind: Kind) -> Manifest:
     """An object of `kind`'s version as the storage keeps it."""
     if kind.group == EVENTS_GROUP:
-        return _renamed(manifest, EVENT_NAMES) | {"apiVersion": "v1"}
+        event = _renamed(manifest, EVENT_NAMES) | {"apiVersion": "v1"}
+        if kind.stored_schema is not None:
+            canonical(event, kind.stored_schema)
+        return event
     if manifest.get("apiVersion") != kind.stored_api_version:
         manifest["apiVersion"] = kind.stored_api_version
         if kind.custom and kind.stored_schema is not None:

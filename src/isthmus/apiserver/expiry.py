@@ -1,6 +1,7 @@
 """Events are forgotten an hour after they were last written, as on the real server."""
 
 from isthmus.apiserver.cluster import Cluster
+from isthmus.apiserver.housekeeping import Housekeeper
 from isthmus.apiserver.storage import DELETED, Change, Key
 
 LIFETIME = 3600.0
@@ -10,8 +11,9 @@ EVERY = 60.0
 class Expiry:
     """Knows when each Event was written last; after a restart all count as just written."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, housekeeper: Housekeeper) -> None:
         self._cluster = cluster
+        self._housekeeper = housekeeper
         self._written: dict[Key, float] = {}
 
     def seen(self, change: Change) -> None:
@@ -22,10 +24,10 @@ class Expiry:
             self._written[change.record.key] = self._cluster.clock.monotonic()
 
     async def run(self) -> None:
-        """Forget, every minute, until cancelled."""
+        """Have what is old forgotten, every minute, until cancelled."""
         while True:
             await self._cluster.clock.sleep(EVERY)
-            self.forget()
+            self._housekeeper.soon(self.forget)
 
     def forget(self) -> None:
         """Delete what has been there for too long."""

@@ -57,6 +57,8 @@ class Kind:
     generation: bool = False
     create_on_update: bool = False
     returns_deleted: bool = False
+    # A node tells its status when it registers; with others a new object's status is not the author's to write.
+    status_from_author: bool = False
     stored_version: str = ""
     stored_schema: Schema | None = None
     schema: Schema | None = None
@@ -110,7 +112,7 @@ BUILT_IN: tuple[Kind, ...] = (
     _core("Event", "events", "ev", create_on_update=True),
     _core("Namespace", "namespaces", "ns", namespaced=False, subresources=("finalize", "status"),
           verbs=tuple(v for v in VERBS if v != "deletecollection"), returns_deleted=True),
-    _core("Node", "nodes", "no", namespaced=False, subresources=("status",)),
+    _core("Node", "nodes", "no", namespaced=False, subresources=("status",), status_from_author=True),
     _core("Pod", "pods", "po", categories=ALL, subresources=POD_SUBRESOURCES, generation=True,
           returns_deleted=True),
     _core("Secret", "secrets"),

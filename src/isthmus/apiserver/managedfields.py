@@ -1,7 +1,6 @@
-"""Who owns which field: server-side apply, and the record that other writes leave in managedFields.
+"""Server-side apply, and the record that all other writes leave of who changed which field.
 
-KEP-555. Entries of all versions of a kind are read with the schema of the version that is written:
-versions of one kind here differ in nothing but their name (conversion strategy None).
+KEP-555, "Apply".
 """
 
 import copy
@@ -9,19 +8,19 @@ import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver import fieldset
 from isthmus.apiserver.builtin import canonical
 from isthmus.apiserver.fieldset import FieldSet, fields_of, with_named, without
 from isthmus.apiserver.merge import difference, merged, same
+from isthmus.apiserver.owners import Entry, Key, Owners, capped, conflict, owners_of, timestamp, unmanaged, with_owners
 from isthmus.apiserver.schema import Schema
 from isthmus.apiserver.typed import type_faults
-from isthmus.errors import Conflict, Invalid, Refused
+from isthmus.errors import Invalid, Refused
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-MAX_UPDATERS = 10
 MAX_FAULTS = 20
 # What belongs to nobody: identity, and what the server itself writes.
 UNOWNED = frozenset(
@@ -46,92 +45,10 @@ class Writer:
     force: bool = False
     has_status: bool = True
 
-    def key(self, operation: str, api_version: str) -> "Key":
+    def key(self, operation: str, api_version: str) -> Key:
         """Under which entry this write is booked. An applier has one entry, whatever the version."""
         version = "" if operation == "Apply" else api_version
         return Key(operation, self.manager or "unknown", version, self.subresource)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """What tells entries of managedFields apart."""
-
-    operation: str
-    manager: str
-    api_version: str
-    subresource: str
-
-    def __str__(self) -> str:
-        through = f" with subresource {_quoted(self.subresource)}" if self.subresource else ""
-        using = f" using {self.api_version}" if self.operation == "Update" else ""
-        return f"{_quoted(self.manager)}{through}{using}"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What one manager owns, in the version it last wrote."""
-
-    fields: FieldSet
-    api_version: str
-    time: str
-
-
-Owners = dict[Key, Entry]
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _timestamp(now: datetime) -> str:
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def owners_of(obj: Manifest | None) -> Owners:
-    """The object's managedFields, read. Raises Invalid where an entry makes no sense."""
-    owners: Owners = {}
-    for entry in _entries(obj):
-        operation, version = entry.get("operation"), str(entry.get("apiVersion") or "")
-        if operation not in {"Apply", "Update"} or not version or entry.get("fieldsType") != "FieldsV1":
-            raise Invalid("metadata.managedFields: an entry lacks operation, apiVersion or fieldsType")
-        booked = "" if operation == "Apply" else version
-        key = Key(operation, str(entry.get("manager") or ""), booked, str(entry.get("subresource") or ""))
-        fields = fieldset.decode(entry.get("fieldsV1") or {})
-        owners[key] = Entry(fields, version, str(entry.get("time") or ""))
-    return owners
-
-
-def _entries(obj: Manifest | None) -> list[Manifest]:
-    found = ((obj or {}).get("metadata") or {}).get("managedFields") or []
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise Invalid("metadata.managedFields: a list of entries is expected")
-    return found
-
-
-def _with_owners(obj: Manifest, owners: Owners) -> Manifest:
-    metadata = {key: value for key, value in obj.get("metadata", {}).items() if key != "managedFields"}
-    ordered = sorted(owners.items(), key=lambda item: (item[0].operation, item[1].time, item[0]))
-    if owners:
-        metadata["managedFields"] = [_entry(key, entry) for key, entry in ordered]
-    return {**obj, "metadata": metadata}
-
-
-def _entry(key: Key, entry: Entry) -> Manifest:
-    written = {
-        "manager": key.manager,
-        "operation": key.operation,
-        "apiVersion": entry.api_version,
-        "time": entry.time,
-        "fieldsType": "FieldsV1",
-        "fieldsV1": fieldset.encode(entry.fields),
-        "subresource": key.subresource,
-    }
-    return {name: value for name, value in written.items() if value or name == "fieldsV1"}
-
-
-def _unmanaged(obj: Manifest) -> Manifest:
-    metadata = obj.get("metadata") or {}
-    return {**obj, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
 
 
 # What a status's writer may not touch, beyond the spec.
@@ -170,12 +87,12 @@ def track(old: Manifest | None, new: Manifest, schema: Schema | None, writer: Wr
     entry) forgets all owners; one that comes with none keeps those of `old`.
     """
     owners = _sent_owners(old, new, writer)
-    new = _unmanaged(new)
+    new = unmanaged(new)
     if not owners and old is not None:
         # Once nobody is tracked, only an apply starts the record again.
         return new
-    before = _unmanaged(old) if old is not None else _empty(new, schema)
-    return _with_owners(new, _updated(before, new, schema, writer, owners))
+    before = unmanaged(old) if old is not None else _empty(new, schema)
+    return with_owners(new, _updated(before, new, schema, writer, owners))
 
 
 def _sent_owners(old: Manifest | None, new: Manifest, writer: Writer) -> Owners:
@@ -204,29 +121,8 @@ def _updated(before: Manifest, after: Manifest, schema: Schema | None, writer: W
     key = writer.key("Update", api_version)
     if mine := taken - UNOWNED:
         held = kept[key].fields if key in kept else frozenset()
-        kept[key] = Entry(held | mine, api_version, _timestamp(writer.now))
-    return _capped({key: entry for key, entry in kept.items() if entry.fields})
-
-
-def _capped(owners: Owners) -> Owners:
-    """At most MAX_UPDATERS entries of updates: the oldest of a version are folded into one."""
-    updaters = sorted((key for key in owners if key.operation == "Update"), key=lambda key: (owners[key].time, key))
-    owners = dict(owners)
-    first: dict[str, Key] = {}
-    excess = len(updaters) - MAX_UPDATERS
-    for key in updaters:
-        if excess <= 0:
-            break
-        bucket = Key("Update", "ancient-changes", key.api_version, "")
-        if key.api_version not in first:
-            first[key.api_version] = key
-            continue
-        if bucket not in owners:
-            owners[bucket] = owners.pop(first[key.api_version])
-        entry = owners.pop(key)
-        owners[bucket] = replace(entry, fields=entry.fields | owners[bucket].fields)
-        excess -= 1
-    return owners
+        kept[key] = Entry(held | mine, api_version, timestamp(writer.now))
+    return capped({key: entry for key, entry in kept.items() if entry.fields})
 
 
 def apply(live: Manifest | None, applied: Manifest, schema: Schema | None, writer: Writer) -> Manifest:
@@ -237,7 +133,7 @@ def apply(live: Manifest | None, applied: Manifest, schema: Schema | None, write
     """
     if (applied.get("metadata") or {}).get("managedFields") is not None:
         raise Refused(code=400, reason="BadRequest", message="metadata.managedFields must be nil")
-    base = _empty(applied, schema) if live is None else _unmanaged(live)
+    base = _empty(applied, schema) if live is None else unmanaged(live)
     owners = owners_of(live)
     if live is not None and not owners:
         # Fields from before the record began count as one manager's, so that they conflict like others.
@@ -247,13 +143,13 @@ def apply(live: Manifest | None, applied: Manifest, schema: Schema | None, write
     if conflicts and not writer.force:
         left = _beyond_last_applied(conflicts, base, schema, writer)
         if left:
-            raise _conflict(left)
+            raise conflict(left)
     if same(result, base):
         settled = {key: _with_time_of(entry, owners.get(key)) for key, entry in settled.items()}
         result = base
     if writer.manager == "kubectl":
         result = _with_last_applied(result, applied)
-    return _with_owners(result, settled)
+    return with_owners(result, settled)
 
 
 def _with_time_of(entry: Entry, before: Entry | None) -> Entry:
@@ -270,7 +166,7 @@ def _applied(
     resets = _resets(schema, writer)
     last = owners[key].fields if key in owners else frozenset()
     mine = _filtered(_typed_fields(applied, schema), resets)
-    owners = {**owners, key: Entry(mine, api_version, _timestamp(writer.now))}
+    owners = {**owners, key: Entry(mine, api_version, timestamp(writer.now))}
     result = _forgotten(merged(base, applied, schema), last, owners, schema)
     changed = difference(base, result, schema)
     touched = _filtered(changed.added | changed.modified, resets)
@@ -341,20 +237,3 @@ def _with_last_applied(result: Manifest, applied: Manifest) -> Manifest:
     (sent.get("metadata", {}).get("annotations") or {}).pop(LAST_APPLIED, None)
     text = json.dumps(sent, separators=(",", ":"), sort_keys=True) + "\n"
     return {**result, "metadata": {**result["metadata"], "annotations": {**annotations, LAST_APPLIED: text}}}
-
-
-def _conflict(conflicts: dict[Key, FieldSet]) -> Conflict:
-    ordered = sorted(conflicts, key=lambda key: (key.manager, key.operation, key.api_version, key.subresource))
-    listed = [(key, fieldset.readable(path)) for key in ordered for path in fieldset.in_order(conflicts[key])]
-    causes = [
-        {"reason": "FieldManagerConflict", "message": f"conflict with {key}", "field": path} for key, path in listed
-    ]
-    if len(listed) == 1:
-        message = f"Apply failed with 1 conflict: conflict with {listed[0][0]}: {listed[0][1]}"
-    else:
-        lines: list[str] = []
-        for key in ordered:
-            lines.append(f"conflicts with {key}:")
-            lines.extend(f"- {path}" for other, path in listed if other == key)
-        message = f"Apply failed with {len(listed)} conflicts: " + "\n".join(lines)
-    return Conflict(code=409, reason="Conflict", message=message, details={"causes": causes})

@@ -162,7 +162,7 @@ def _merge_value(live: object, value: object, schema: Schema | None) -> object:
     """The merged value; None where a directive removed it."""
     strategy = schema.patch_strategy if schema is not None else ()
     if isinstance(live, dict) and isinstance(value, dict):
-        return value if "replace" in strategy else _merge_map(live, value, schema)
+        return _merge_map(live, value, schema)
     if isinstance(live, list) and isinstance(value, list):
         return _merge_list(live, value, schema) if "merge" in strategy else value
     return _without_directives(value)

@@ -9,7 +9,8 @@ from dataclasses import replace
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver.builtin import builtin_schema
 from isthmus.apiserver.causes import forbidden, required, under, unsupported, wrong
-from isthmus.apiserver.pattern import BadPattern, compiled
+from isthmus.apiserver.pattern import compiled
+from isthmus.apiserver.regex import BadPattern
 from isthmus.apiserver.schema import MISSING, NO_BOUNDS, Bounds, Cause, Schema
 from isthmus.apiserver.validation import default_faults
 from isthmus.errors import Invalid

@@ -3,24 +3,26 @@
 Nothing here waits: a write is decided and done in one step, so no other can come between.
 """
 
-import copy
 import json
 import secrets
 import uuid
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver import conversion, managedfields, patch
 from isthmus.apiserver.admission import Admission
 from isthmus.apiserver.agreement import (
+    check_applied_type,
     check_finalizers,
     check_namespace,
     check_preconditions,
     check_shape,
     check_type,
-    check_typed,
     wrong_name,
 )
+from isthmus.apiserver.builtin import canonical
 from isthmus.apiserver.call import read_json, read_manifest, read_yaml
 from isthmus.apiserver.cluster import Cluster, timestamp
 from isthmus.apiserver.deleting import finished
@@ -34,7 +36,7 @@ from isthmus.apiserver.status import (
     unsupported_media_type,
 )
 from isthmus.apiserver.storage import Key, Record, encode, encode_unversioned
-from isthmus.errors import ServerFault
+from isthmus.errors import Refused, ServerFault
 
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 STRATEGIC_PATCH, APPLY_PATCH = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
@@ -81,10 +83,12 @@ class Writing:
 
     def create(self, write: Write, obj: Manifest) -> Written:
         """Make a new object. Raises Conflict when the name is taken, NotFound without its namespace, Refused."""
-        kind = write.kind
-        check_type(kind, obj)
-        warnings = self._decode(write, obj)
-        metadata = obj["metadata"]
+        check_type(write.kind, obj)
+        warnings = self._decode(write, obj, is_new=True)
+        return self._make(write, obj, warnings, tracked=False)
+
+    def _make(self, write: Write, obj: Manifest, warnings: list[str], *, tracked: bool) -> Written:
+        kind, metadata = write.kind, obj["metadata"]
         if write.name and write.name != metadata.get("name", write.name):
             raise bad_request(wrong_name(metadata["name"], write.name))
         check_namespace(write.namespace, metadata)
@@ -93,21 +97,24 @@ class Writing:
             raise ServerFault(code=500, reason="", message="resourceVersion should not be set on objects to be created")
         write = self._named(write, metadata)
         self._admission.namespace_ready(kind, write.namespace, write.name)
-        for own in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+        self._identify(kind, metadata)
+        # The stored form is what is validated: it is what everybody will read.
+        obj = conversion.stored(obj, kind)
+        if write.key in self._cluster.collection(kind).records:
+            raise already_exists(kind, write.name)
+        self._admission.complete(kind, obj, None)
+        if not tracked:
+            obj = managedfields.track(None, obj, _schema(kind), self._writer(write))
+        self._admission.settle(kind, obj, None, write.subresource)
+        return Written(self._put(write, obj), 201, warnings)
+
+    def _identify(self, kind: Kind, metadata: Manifest) -> None:
+        for own in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
             metadata.pop(own, None)
         metadata["uid"] = str(uuid.uuid4())
         metadata["creationTimestamp"] = timestamp(self._cluster.now())
         if _counts_generations(kind):
             metadata["generation"] = 1
-        else:
-            metadata.pop("generation", None)
-        # The stored form is what is validated: it is what everybody will read.
-        obj = conversion.stored(obj, kind)
-        if write.key in self._cluster.collection(kind).records:
-            raise already_exists(kind, write.name)
-        obj = self._admission.create(kind, obj)
-        obj = managedfields.track(None, obj, _schema(kind), self._writer(write))
-        return Written(self._put(write, obj), 201, warnings)
 
     def update(self, write: Write, obj: Manifest) -> Written:
         """Replace an object. Raises Conflict when it is not the one the caller read, NotFound, Refused."""
@@ -161,35 +168,33 @@ class Writing:
         return patch.strategic_merge_patch(shown, change, kind.schema)
 
     def _apply(self, write: Write, body: bytes) -> Written:
-        applied = read_yaml(body)
+        kind, applied = write.kind, read_yaml(body)
         if not isinstance(applied, dict):
             raise bad_request("error decoding YAML: the applied configuration is not an object")
-        check_type(write.kind, applied, demanded=True)
+        check_applied_type(kind, applied)
         if not write.manager:
             cause = Cause("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
             raise invalid("PatchOptions", "meta.k8s.io", "", [cause])
-        kind, live = write.kind, self._cluster.collection(write.kind).get(write.key)
         metadata = check_shape(kind, applied)
         if metadata.setdefault("name", write.name) != write.name:
             raise bad_request(wrong_name(str(metadata["name"]), write.name))
         check_namespace(write.namespace, metadata)
-        check_typed(kind, applied)
-        warnings = self._field_warnings(write, [])
-        shown = conversion.served(live.manifest(), kind) if live else None
-        check_preconditions(kind, write.name, metadata, live)
-        merged = managedfields.apply(shown, applied, kind.schema, self._writer(write))
+        live = self._cluster.collection(kind).get(write.key)
+        if live is None and write.subresource:
+            raise not_found(kind, write.name)
+        check_preconditions(kind, write.name, metadata | {"uid": live.uid if live else metadata.get("uid")}, live)
+        if live is not None and metadata.get("uid", live.uid) != live.uid:
+            shown = json.dumps(metadata["uid"])
+            cause = Cause("metadata.uid", "FieldValueInvalid", f"Invalid value: {shown}: field is immutable")
+            # Two validators say so on the real server.
+            raise invalid(kind.kind, kind.group, write.name, [cause, cause])
+        # As it came: what its author says is null, or is unknown to the schema, is for the merge to judge.
+        shown_live = conversion.served(live.manifest(), kind) if live else None
+        merged = managedfields.apply(shown_live, applied, kind.schema, self._writer(write))
+        warnings = self._decode(write, merged, is_new=live is None, is_applied=True)
         if live is not None:
             return self._replace(write, live, conversion.stored(merged, kind), warnings, tracked=True)
-        if write.subresource:
-            raise not_found(kind, write.name)
-        return self._create_applied(write, merged, warnings)
-
-    def _create_applied(self, write: Write, merged: Manifest, warnings: list[str]) -> Written:
-        owners = merged["metadata"].pop("managedFields", None)
-        made = self.create(replace(write, dry_run=True, validation=IGNORE), merged)
-        obj = made.record.manifest()
-        obj["metadata"]["managedFields"] = owners
-        return Written(self._put(write, obj), 201, warnings)
+        return self._make(write, merged, warnings, tracked=True)
 
     def _replace(
         self, write: Write, live: Record, obj: Manifest, warnings: list[str], *, tracked: bool = False
@@ -199,11 +204,12 @@ class Writing:
         _keep_identity(old, obj)
         obj = _only_its_part(kind, write.subresource, old, obj)
         check_finalizers(kind, old, obj)
-        obj = self._admission.update(kind, obj, old, write.subresource)
-        if _counts_generations(kind) and _spec_differs(kind, old, obj):
-            obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        self._admission.complete(kind, obj, old)
         if not tracked:
             obj = managedfields.track(old, obj, _schema(kind), self._writer(write))
+        self._admission.settle(kind, obj, old, write.subresource)
+        if _counts_generations(kind) and _spec_differs(kind, old, obj):
+            obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         if obj == old:
             return Written(live, 200, warnings)
@@ -232,30 +238,35 @@ class Writing:
                 break
         return replace(write, name=metadata["name"])
 
-    def _decode(self, write: Write, obj: Manifest, *, is_patch: bool = False) -> list[str]:
-        metadata = check_shape(write.kind, obj)
-        if write.namespace:
-            metadata["namespace"] = metadata.get("namespace") or write.namespace
-        schema = write.kind.schema
-        # A strict refusal of a patch shows the object with what is wrong in it.
-        sent = copy.deepcopy(obj) if is_patch and write.validation == STRICT else None
-        return self._field_warnings(write, prune(obj, schema) if schema is not None else [], sent)
-
-    def _field_warnings(self, write: Write, unknown: list[str], patched: Manifest | None = None) -> list[str]:
-        told = [f'unknown field "{path}"' for path in unknown]
-        if told and write.validation == STRICT and patched is not None:
-            shown = json.dumps(json.dumps(patched, separators=(",", ":")))
-            cause = Cause(
-                "patch", "FieldValueInvalid", f"Invalid value: {shown}: strict decoding error: {', '.join(told)}"
-            )
-            raise invalid("", "", "", [cause])
-        if told and write.validation == STRICT:
-            kind = write.kind
-            what = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
-            raise bad_request(f"{what}: strict decoding error: {', '.join(told)}")
-        if write.kind.warning:
-            return [write.kind.warning, *(told if write.validation == WARN else [])]
-        return told if write.validation == WARN else []
+    def _decode(
+        self, write: Write, obj: Manifest, *, is_new: bool = False, is_patch: bool = False, is_applied: bool = False
+    ) -> list[str]:
+        """Read the object, in place, as its kind's Go type or schema would; warnings for what that drops."""
+        # A refusal of a patch shows the object that it made.
+        made = msgspec.json.encode(obj, order="sorted").decode() if is_patch else ""
+        kind = write.kind
+        try:
+            metadata = check_shape(kind, obj)
+            if write.namespace:
+                metadata["namespace"] = metadata.get("namespace") or write.namespace
+            # The merge has refused unknown fields itself, and left nulls for the schema to judge.
+            unknown = prune(obj, kind.schema) if kind.schema is not None and not is_applied else []
+            told = [f'unknown field "{path}"' for path in unknown]
+            if told and write.validation == STRICT:
+                what = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
+                raise bad_request(f"{what}: strict decoding error: {', '.join(told)}")
+            if is_new and "status" in kind.subresources and not kind.status_from_author:
+                obj.pop("status", None)
+            if kind.schema is not None and not kind.custom:
+                canonical(obj, kind.schema)
+        except Refused as error:
+            why = error.message.partition(f"cannot be handled as a {kind.kind}: ")[2]
+            if not (is_patch and why):
+                raise
+            cause = Cause("patch", "FieldValueInvalid", f"Invalid value: {json.dumps(made)}: {why}")
+            raise invalid("", "", "", [cause]) from error
+        warned = told if write.validation == WARN else []
+        return [kind.warning, *warned] if kind.warning else warned
 
     def _writer(self, write: Write) -> Writer:
         has_status = "status" in write.kind.subresources

@@ -1,6 +1,7 @@
 """Credentials that a program hands out: client-go's exec plugins, `client.authentication.k8s.io`."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -139,6 +140,10 @@ async def _end(process: Process, *, group: bool) -> None:
     except (ProcessLookupError, PermissionError):
         pass
     await process.wait()
+    # To their end, so that the pipes close now; somebody who fled the group may hold them open.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            await asyncio.gather(_bounded(process.stdout), _bounded(process.stderr))
 
 
 def _last(err: bytes) -> str:

@@ -5,7 +5,8 @@ managedFields, which would double what every cached object weighs:
 
 - An object that equals what is wanted, in all fields its wire type knows, is left alone.
 - An object that holds more is applied once. Either the surplus was ours, and goes, or it is somebody
-  else's (a default, a user's label), and stays. Then we know, and from there on only what we set counts.
+  else's (a default, a user's label), and stays. From there on we know which fields we set: only a difference
+  in them, or dropping one of them, makes a write.
 
 So a process that starts applies at most once, without effect, what others have added to; it never misses
 a field to remove, and it sends nothing when nothing differs.
@@ -22,7 +23,7 @@ from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client
 from isthmus.kube.informer import Informer
 from isthmus.kube.request import DeleteOptions, WriteOptions
-from isthmus.runtime.difference import Applied, body, content, covers, digest, fields, is_same
+from isthmus.runtime.difference import Applied, body, covers, digest, fields, is_same, plain
 from isthmus.runtime.recent import Key, Recent, key_of, meta
 from isthmus.runtime.together import together
 
@@ -98,12 +99,12 @@ class Converger:
 
     async def _write(self, key: Key, wanted: T | Manifest, seen: T | None, *, subresource: str) -> T:
         resource: Resource[T] = key[0]  # type: ignore[assignment]  # the key was made from it
-        if seen is not None and not subresource and is_same(wanted, seen):
+        if seen is not None and is_same(resource, wanted, seen, subresource=subresource):
             return seen
         manifest = body(resource, wanted, subresource=subresource)
         planned = Applied(digest(manifest), self._shared(fields(manifest)), version="")
         known = self._applied.get((key, subresource))
-        if seen is not None and not _differs(resource, (wanted, planned), (seen, known), subresource):
+        if seen is not None and known is not None and not _differs(manifest, seen, planned, known):
             return seen
         answer = await self._client.apply(
             resource, manifest, namespace=key[1], subresource=subresource, options=self._options
@@ -138,20 +139,11 @@ class Converger:
         outcome.deleted += 1
 
 
-def _differs(
-    resource: Resource[T],
-    wanted: tuple[T | Manifest, Applied],
-    seen: tuple[T, Applied | None],
-    subresource: str,
-) -> bool:
-    (wants, planned), (has, known) = wanted, seen
-    there = content(resource, has, subresource=subresource)
-    should = content(resource, wants, subresource=subresource)
-    if there == should:
-        return False
-    if known is None or known.fields - planned.fields:
+def _differs(manifest: Manifest, seen: object, planned: Applied, known: Applied) -> bool:
+    """Whether an object that is not the same as wanted lacks something, though we have applied it before."""
+    if known.fields - planned.fields:
         return True
     # The server's own answer to this very content: whatever it made of it, asking again is of no use.
-    if known.digest == planned.digest and known.version == meta(has, "resourceVersion"):
+    if known.digest == planned.digest and known.version == meta(seen, "resourceVersion"):
         return False
-    return not covers(there, should)
+    return not covers(plain(seen), manifest)

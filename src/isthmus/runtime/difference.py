@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -53,25 +52,18 @@ def body(resource: Resource[T], wanted: T | Manifest, *, subresource: str = "") 
     return head | rest | {"metadata": metadata}
 
 
-def content(resource: Resource[T], manifest: object, *, subresource: str = "") -> Manifest:
-    """What two versions of an object are compared by, in the fields that its wire type knows."""
-    if isinstance(manifest, dict) and issubclass(resource.type, Object):
-        # A part of an object need not be one: then it is compared as it stands.
-        with suppress(msgspec.ValidationError):
-            manifest = msgspec.convert(manifest, resource.type)
-    whole = cast("Manifest", msgspec.to_builtins(manifest))
-    if subresource:
-        return {subresource: whole.get(subresource, {})}
-    metadata = {k: v for k, v in whole.get("metadata", {}).items() if k in _METADATA_OF_OURS}
-    rest = {k: v for k, v in whole.items() if k not in _NOT_APPLIED}
-    return rest | {"metadata": metadata}
-
-
-def is_same(wanted: object, seen: object) -> bool:
-    """Whether two typed objects agree in all that is applied; quick, and false where it cannot tell."""
-    if not (isinstance(wanted, Object) and isinstance(seen, Object)):
-        return False
-    return _bare(wanted) == _bare(seen)
+def is_same(resource: Resource[T], wanted: T | Manifest, seen: T, *, subresource: str = "") -> bool:
+    """Whether two versions agree in all that is applied and that the wire type of the kind knows."""
+    if isinstance(wanted, dict) and issubclass(resource.type, Object):
+        try:
+            wanted = msgspec.convert(wanted, resource.type)
+        except msgspec.ValidationError:
+            return False  # a part of an object need not be one
+    if isinstance(wanted, Object) and isinstance(seen, Object):
+        if subresource:
+            return bool(getattr(wanted, subresource) == getattr(seen, subresource))
+        return _bare(wanted) == _bare(seen)
+    return body(resource, wanted, subresource=subresource) == body(resource, seen, subresource=subresource)
 
 
 def _bare(item: Object) -> Object:
@@ -85,6 +77,18 @@ def _bare(item: Object) -> Object:
     if hasattr(item, "status"):
         without["status"] = None
     return msgspec.structs.replace(item, **without)
+
+
+def plain(item: object) -> object:
+    """All that the wire type knows of an object, fields at their defaults included, by their wire names."""
+    if isinstance(item, msgspec.Struct):
+        names = zip(item.__struct_fields__, item.__struct_encode_fields__, strict=True)
+        return {wire: plain(getattr(item, name)) for name, wire in names}
+    if isinstance(item, Mapping):
+        return {key: plain(value) for key, value in item.items()}
+    if isinstance(item, list | tuple):
+        return [plain(value) for value in item]
+    return msgspec.to_builtins(item)
 
 
 def covers(seen: object, wanted: object) -> bool:

@@ -5,7 +5,7 @@ from isthmus.api.core import PODS
 from isthmus.api.scheme import Manifest
 from isthmus.local.rules.kinds import DEPLOYMENTS, REPLICA_SETS, Deployment, ReplicaSet
 from isthmus.local.rules.rollout import REVISION
-from tests.local.conftest import Around, eventually
+from tests.local.conftest import Around, eventually, kubectl
 
 
 def template(image: str = "one", **annotations: str | None) -> Manifest:
@@ -48,16 +48,6 @@ async def wait_rolled_out(around: Around, *, image: str = "one", replicas: int =
         return seen and counts == (replicas,) * 3 and await images(around) == [image] * replicas
 
     await eventually(is_rolled_out)
-
-
-async def kubectl(around: Around, *arguments: str) -> str:
-    command = ("--kubeconfig", str(around.kubeconfig), "--namespace", around.namespace, *arguments)
-    process = await asyncio.create_subprocess_exec(
-        "kubectl", *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    out, problems = await process.communicate()
-    assert process.returncode == 0, problems.decode()
-    return out.decode()
 
 
 async def test_a_deployment_gets_its_pods_and_says_so(around: Around) -> None:
@@ -116,9 +106,11 @@ async def test_a_broken_template_leaves_enough_of_the_old_pods(around: Around) -
 
 
 async def test_recreate_never_runs_two_templates_at_once(around: Around) -> None:
-    mixed = []
+    mixed: list[set[str]] = []
     seen = around.informer(PODS)
-    seen.subscribe(lambda _: mixed.append({pod["spec"]["containers"][0]["image"] for pod in seen.store.all()}))
+    seen.subscribe(
+        lambda _: mixed.append({pod["spec"]["containers"][0]["image"] for pod in seen.store.all(around.namespace)})
+    )
     await deploy(around, strategy={"type": "Recreate"})
     await wait_rolled_out(around)
     await change(around, template=template("two"))
@@ -211,3 +203,16 @@ async def test_a_settled_deployment_writes_nothing(around: Around) -> None:
     fresh = around.informer(DEPLOYMENTS).fresh_lists
     await eventually(lambda: around.informer(DEPLOYMENTS).fresh_lists > fresh)
     assert json.dumps([(await web(around)).metadata.resource_version]) == version
+
+
+async def test_kubectl_describe_tells_what_happened(around: Around) -> None:
+    await deploy(around)
+    await wait_rolled_out(around)
+    name = next(iter((await sets(around)).values())).metadata.name
+
+    async def is_told() -> bool:
+        deployment = await kubectl(around, "describe", "deploy/web")
+        replica_set = await kubectl(around, "describe", f"rs/{name}")
+        return f"Scaled up replica set {name} from 0 to 3" in deployment and "Created pod: web-" in replica_set
+
+    await eventually(is_told)

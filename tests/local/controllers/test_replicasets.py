@@ -30,7 +30,7 @@ async def test_it_makes_as_many_pods_as_wanted_and_never_more(around: Around) ->
 
     def count(_: object) -> None:
         nonlocal most
-        most = max(most, len(seen.store.all()))
+        most = max(most, len(seen.store.all(around.namespace)))
 
     seen.subscribe(count)
     await make(around, 20)

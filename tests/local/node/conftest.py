@@ -178,7 +178,10 @@ def staged(folder: Path, way: str) -> Iterator[Stage]:
     finally:
         assert process.stdin
         process.stdin.close()
-        process.wait(LIMIT)
+        try:
+            process.wait(LIMIT)
+        finally:
+            process.kill()
 
 
 @pytest.fixture(scope="package", params=[AS_ROOT, AS_USER])

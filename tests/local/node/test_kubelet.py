@@ -138,3 +138,15 @@ def is_spawner(pid: int) -> bool:
         return b"isthmus.local.node.spawner" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+
+
+async def test_what_was_said_of_a_pod_that_is_over_stays_said(cluster: Cluster) -> None:
+    await cluster.make("late", {"activeDeadlineSeconds": 1, "containers": [shell("sleep 600")]})
+    before = await cluster.over("late")
+    await cluster.make("witness", {"containers": [shell("sleep 600")]})
+    await cluster.ready("witness")
+    cluster.stage.kill_node()
+    await cluster.when("witness", lambda pod: container(pod)["restartCount"] == 1 and condition(pod, "Ready") == "True")
+    assert (await cluster.get("late"))["status"] == before["status"]
+    await cluster.remove("late")
+    await cluster.gone("late")

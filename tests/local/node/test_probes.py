@@ -10,7 +10,7 @@ from isthmus.api.scheme import Manifest
 from isthmus.errors import IsthmusError
 from isthmus.kit.clock import FakeClock
 from isthmus.local.node.podspec import Container, Probe, decode
-from isthmus.local.node.probes import EAGER, Target, Unwell, ask, results
+from isthmus.local.node.probes import EAGER, GROWTH, Target, Unwell, ask, results
 
 
 @contextlib.asynccontextmanager
@@ -120,5 +120,5 @@ async def test_what_comes_up_is_asked_often_until_it_is_there() -> None:
             await clock.advance(0.05)
     # One failure is told, the eager ones are not; from the first success on, once in ten seconds.
     assert [bool(problem) for problem in seen] == [True, False, True, False]
-    assert asked[:4] == pytest.approx([0, EAGER, 2 * EAGER, 3 * EAGER], abs=0.051)
+    assert asked[:4] == pytest.approx([0, EAGER, EAGER * (1 + GROWTH), EAGER * (1 + GROWTH + GROWTH**2)], abs=0.051)
     assert asked[4:] == pytest.approx([10, 20], abs=0.1)

@@ -109,3 +109,12 @@ def test_conditions_of_others_are_kept() -> None:
     other = WorkloadCondition(type="Other", status="True")
     found = after(msgspec.structs.replace(WEB, status=DeploymentStatus(conditions=(other,))), DONE)
     assert other in found.status.conditions
+
+
+def test_what_keeps_its_replica_set_from_making_pods_is_told() -> None:
+    failed = WorkloadCondition(type="ReplicaFailure", status="True", reason="FailedCreate", message="refused")
+    current = replica_set("web-a", 0, 0)
+    failing = msgspec.structs.replace(current, status=ReplicaSetStatus(conditions=(failed,)))
+    told = after(WEB, History(failing, ()))
+    assert condition(told, "ReplicaFailure").message == "refused"
+    assert "ReplicaFailure" not in {each.type for each in after(told, History(current, ())).status.conditions}

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -53,3 +53,13 @@ def test_the_status_counts_pods() -> None:
     status = replica_set_status(replica_set(3), pods, now=NOW)
     assert (status.replicas, status.fully_labeled_replicas, status.terminating_replicas) == (3, 2, 1)
     assert (status.ready_replicas, status.available_replicas, status.observed_generation) == (2, 2, 4)
+
+
+def test_a_failure_stays_told_with_its_first_time_until_there_is_none() -> None:
+    failing = replica_set(3)
+    first = replica_set_status(failing, [], now=NOW, failure="refused").conditions
+    assert [(each.type, each.status, each.message) for each in first] == [("ReplicaFailure", "True", "refused")]
+    again = msgspec.structs.replace(failing, status=msgspec.structs.replace(failing.status, conditions=first))
+    later = NOW + timedelta(hours=1)
+    assert replica_set_status(again, [], now=later, failure="refused once more").conditions == first
+    assert replica_set_status(again, [pod("a")], now=later).conditions == ()

@@ -5,6 +5,7 @@ import pytest
 
 from isthmus.api.meta import ObjectMeta
 from isthmus.local.rules.kinds import (
+    ControllerRevision,
     Pod,
     PodStatus,
     RollingUpdate,
@@ -118,6 +119,18 @@ def test_a_pod_has_a_stable_name_below_its_service() -> None:
         "statefulset.kubernetes.io/pod-name": "db-2",
         "apps.kubernetes.io/pod-index": "2",
     }
+
+
+def test_below_the_partition_a_pod_is_made_of_the_template_before() -> None:
+    before = {"metadata": {"labels": {"app": "db"}}, "spec": {"old": True}, "$patch": "replace"}
+    kept = ControllerRevision(metadata=ObjectMeta(name="db-old"), data={"spec": {"template": before}})
+    rolling = msgspec.structs.replace(
+        having(update_strategy=Strategy(rolling_update=RollingUpdate(partition=2))),
+        status=StatefulSetStatus(current_revision="db-old"),
+    )
+    old, new = new_pod(rolling, 1, [kept]), new_pod(rolling, 2, [kept])
+    assert (old["spec"].get("old"), old["metadata"]["labels"][REVISION_LABEL]) == (True, "db-old")
+    assert (new["spec"].get("old"), new["metadata"]["labels"][REVISION_LABEL]) == (None, revision_name(rolling))
 
 
 def test_the_status_counts_pods_and_names_revisions() -> None:

@@ -3,10 +3,17 @@
 import pytest
 
 from isthmus.api.core import ENDPOINT_SLICES, NAMESPACES, SERVICES
-from isthmus.api.isthmus import EXPORT_GRANTS, EXPORTED_ENDPOINTS, MARKER_LABEL, RESERVED_IPS_ANNOTATION
+from isthmus.api.isthmus import (
+    EXPORT_GRANTS,
+    EXPORTED_ENDPOINTS,
+    EXPORTED_SERVICES,
+    MARKER_LABEL,
+    RESERVED_IPS_ANNOTATION,
+)
 from isthmus.api.mcs import SERVICE_IMPORTS
 from isthmus.api.scheme import Manifest
 from isthmus.errors import NotFound
+from isthmus.hub.bootstrap import NewMember, bootstrap_hub
 from isthmus.mcs.rules.names import derived_name
 from isthmus.testing import objects
 from isthmus.testing.cluster import BY_HAND, TestCluster
@@ -304,3 +311,64 @@ async def test_an_export_that_no_grant_allows_has_no_effect(make_fleet: MakeFlee
         await fleet.hub.client.delete(EXPORT_GRANTS, "only-west", namespace=fleet.set)
         await west.wait_import(namespace, "shop")
         await east.wait_condition(namespace, "shop", "Ready", "True/Exported")
+
+
+@pytest.mark.requirement("MCS-63", "MCS-66")
+async def test_values_that_nobody_should_trust_do_no_harm(make_fleet: MakeFleet) -> None:
+    async with make_fleet(["east", "west"]) as fleet:
+        east, west, namespace = await shop_from_east(fleet)
+        await bootstrap_hub(fleet.hub.client, fleet.set, [NewMember("evil")])
+        foreign: Manifest = {
+            "apiVersion": EXPORTED_SERVICES.api_version,
+            "kind": EXPORTED_SERVICES.kind,
+            "metadata": {
+                "name": f"evil.{namespace}.trap",
+                "namespace": fleet.set,
+                "labels": {"isthmus.dev/cluster": "evil", "isthmus.dev/namespace": namespace},
+            },
+            "spec": {
+                "cluster": "evil",
+                "namespace": namespace,
+                "name": "trap",
+                "uid": "u",
+                "created": "2020-01-01T00:00:00Z",
+                "type": "ClusterSetIP",
+                "ports": [
+                    {"name": "http", "port": 80, "protocol": "TCP"},
+                    {"name": "Not_A_Port!", "port": 70000, "protocol": "QUIC"},
+                ],
+                "ipFamilies": ["IPv4"],
+                "sessionAffinity": "Sticky",
+                "trafficDistribution": "PreferNobody",
+                "exportedLabels": {"kubernetes.io/x": "y", "bad key!": "v", "fine": "yes"},
+                "slices": [
+                    {
+                        "addressType": "IPv4",
+                        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+                        "endpoints": [
+                            {"addresses": [address]}
+                            for address in ("127.0.0.1", "169.254.169.254", "0.0.0.0", "10.99.0.1", "::1", "x")
+                        ],
+                    }
+                ],
+            },
+        }
+        await fleet.hub.client.apply(EXPORTED_SERVICES, foreign, namespace=fleet.set, options=BY_HAND)
+        for cluster in (east, west):
+            item = await cluster.wait_import(namespace, "trap")
+            assert item.spec is not None
+            assert [port.port for port in item.spec.ports] == [80]
+            assert item.metadata.labels.get("fine") == "yes"
+            assert "kubernetes.io/x" not in item.metadata.labels
+            await cluster.wait_addresses(namespace, "trap", {"10.99.0.1"})
+        stolen = foreign | {"metadata": {**foreign["metadata"], "name": f"evil.{namespace}.shop"}}
+        stolen["spec"] = {**foreign["spec"], "name": "shop", "cluster": "east"}
+        await fleet.hub.client.apply(EXPORTED_SERVICES, stolen, namespace=fleet.set, options=BY_HAND)
+
+        async def unimpressed() -> bool:
+            return await west.addresses(namespace, "shop") == {EAST}
+
+        await throughout(unimpressed, seconds=1)
+        await fleet.hub.client.delete(EXPORTED_SERVICES, f"evil.{namespace}.trap", namespace=fleet.set)
+        for cluster in (east, west):
+            await cluster.wait_no_import(namespace, "trap")

@@ -122,6 +122,18 @@ def test_when_many_fall_silent_at_once_the_hub_holds_back(total: int, lost: int,
     assert hub.held == ""
 
 
+def test_members_lost_together_count_together_though_their_last_beats_lie_apart() -> None:
+    vigil = Vigil.begin(95)
+    for cluster, beat in (("c0", 96.0), ("c1", 100.0), ("c2", 104.0)):
+        vigil = vigil.heard(cluster, "beat", beat)
+    states = dict.fromkeys(ids(3), HEALTHY)
+    for now in range(105, 145, 5):
+        judgement = judge(vigil, states, now)
+        vigil = judgement.vigil
+        assert not judgement.transitions
+    assert "3 of 3 members fell silent together" in judgement.held
+
+
 def test_those_who_come_back_during_the_hold_were_never_silent() -> None:
     hub = Hub(ids(4), lost=dict.fromkeys(ids(4), 100.0))
     hub.run(until=200)

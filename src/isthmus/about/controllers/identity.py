@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from isthmus.about.rules.identity import mirror
 from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES, CLUSTER_SET, ClusterProperty
 from isthmus.api.isthmus import Member
+from isthmus.api.scheme import Resource
 from isthmus.kube.informer import Informer
 from isthmus.runtime.controller import Controller
 from isthmus.runtime.converge import Converger
@@ -19,12 +20,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Registration:
-    """Who this cluster is said to be: its id, its set, where its Member is, and the UID of kube-system."""
+    """Who this cluster is said to be: its id, its set, where its Member is, and the UID of kube-system.
+
+    `kind` is ClusterProperty in the version that the cluster serves (ABOUT-7).
+    """
 
     cluster: str
     cluster_set: str
     namespace: str
     uid: str
+    kind: Resource[ClusterProperty] = CLUSTER_PROPERTIES
 
 
 class Identity:
@@ -43,6 +48,7 @@ class Identity:
         *,
         has_left: Callable[[], bool],
     ) -> None:
+        self._kind = registration.kind
         self._registration = registration
         self._properties = properties
         self._members = members
@@ -50,7 +56,7 @@ class Identity:
         self._has_left = has_left
         self.established = asyncio.Event()
         self.problem = ""
-        writer.follow(CLUSTER_PROPERTIES, properties)
+        writer.follow(self._kind, properties)
 
     def request(self) -> Request:
         """The one key of this controller."""
@@ -77,11 +83,11 @@ class Identity:
         values = {name: item.spec.value for name, item in seen.items() if item.spec is not None}
         wanted = mirror(member, values, uid=self._registration.uid)
         self._report(wanted.problem)
-        await self._writer.converge(CLUSTER_PROPERTIES, [], [seen[name] for name in wanted.unwanted if name in seen])
+        await self._writer.converge(self._kind, [], [seen[name] for name in wanted.unwanted if name in seen])
         # One after the other: the set may only be named once the id stands (ABOUT-29).
         for item in wanted.wanted:
             name = item.metadata.name
-            await self._writer.converge(CLUSTER_PROPERTIES, [item], [seen[name]] if name in seen else [])
+            await self._writer.converge(self._kind, [item], [seen[name]] if name in seen else [])
         if member is not None and not wanted.problem:
             self.established.set()
         return Done()
@@ -89,7 +95,7 @@ class Identity:
     def _seen(self) -> dict[str, ClusterProperty]:
         found = {}
         for name in (CLUSTER_ID, CLUSTER_SET):
-            item = self._writer.current(CLUSTER_PROPERTIES, self._properties.store.get(name), name=name)
+            item = self._writer.current(self._kind, self._properties.store.get(name), name=name)
             if item is not None:
                 found[name] = item
         return found

@@ -123,6 +123,20 @@ def canonical(obj: Manifest, schema: Schema, about: Manifest | None = None) -> N
         raise Refused(code=400, reason="BadRequest", message=message) from None
 
 
+def read_metadata(obj: Manifest) -> None:
+    """Change a custom resource's metadata, in place, as reading it into Go's ObjectMeta would.
+
+    Raises Refused (400) for what Go could not read.
+    """
+    namespace = builtin_schema("", "v1", "Namespace")
+    if namespace is not None and isinstance(obj.get("metadata"), dict):
+        about: Manifest = {key: obj[key] for key in ("apiVersion", "kind") if key in obj}
+        canonical(obj["metadata"], namespace.properties["metadata"], about)
+        if not obj["metadata"].get("managedFields"):
+            # Here, unlike in built-ins, an empty list means nothing.
+            obj["metadata"].pop("managedFields", None)
+
+
 class _Unreadable(Exception):  # never leaves this file
     """A JSON value that Go would not read into the field."""
 

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 
 from isthmus.api.scheme import Manifest
-from isthmus.apiserver.builtin import builtin_schema, canonical
+from isthmus.apiserver.builtin import builtin_schema, read_metadata
 from isthmus.apiserver.builtin.metadata import metadata_faults
 from isthmus.apiserver.builtin.names import config_key_faults
 from isthmus.apiserver.builtin.pods import pod_faults, template_faults
@@ -28,17 +28,8 @@ def validate_metadata(obj: Manifest, old: Manifest | None = None, *, namespaced:
     """
     group, _, version = str(obj.get("apiVersion", "")).rpartition("/")
     if builtin_schema(group, version, str(obj.get("kind", ""))) is None:
-        _read_metadata(obj)
+        read_metadata(obj)
     return list(itertools.islice(metadata_faults(obj, old, namespaced=namespaced), MAX_CAUSES))
-
-
-def _read_metadata(obj: Manifest) -> None:
-    namespace = builtin_schema("", "v1", "Namespace")
-    if namespace is not None and isinstance(obj.get("metadata"), dict):
-        about: Manifest = {key: obj[key] for key in ("apiVersion", "kind") if key in obj}
-        canonical(obj["metadata"], namespace.properties["metadata"], about)
-        if not obj["metadata"].get("managedFields"):
-            obj["metadata"].pop("managedFields", None)
 
 
 def validate_builtin(obj: Manifest, old: Manifest | None = None, subresource: str = "") -> list[Cause]:

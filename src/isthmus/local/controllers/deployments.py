@@ -10,9 +10,10 @@ from isthmus.api.meta import ObjectMeta
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Conflict, NotFound
 from isthmus.kube.client import WriteOptions
+from isthmus.kube.events import Recorder
 from isthmus.kube.request import DeleteOptions
 from isthmus.local.controllers.ownership import settle
-from isthmus.local.controllers.surroundings import MANAGER, Surroundings
+from isthmus.local.controllers.surroundings import MANAGER, Surroundings, reference
 from isthmus.local.rules.kinds import DEPLOYMENTS, REPLICA_SETS, Deployment, ReplicaSet
 from isthmus.local.rules.ownership import claim, is_controlled_by, owner_reference, selects
 from isthmus.local.rules.progress import deadline, deployment_status
@@ -45,6 +46,7 @@ class Deployments:
         self._clock = around.clock
         self._deployments = around.informer(DEPLOYMENTS)
         self._sets = around.informer(REPLICA_SETS)
+        self._recorder = Recorder(around.client, "deployment-controller", around.clock)
         self._converger = Converger(around.client, manager=MANAGER, force=True, clock=around.clock)
         self._converger.follow(DEPLOYMENTS, self._deployments)
 
@@ -67,8 +69,11 @@ class Deployments:
         known = history(deployment, claimed.owned)
         if deployment.metadata.deletion_timestamp is None:
             known = await self._with_current(deployment, known)
-            await self._resize(deployment, known)
+            resized = await self._resize(deployment, known)
             await self._prune(deployment, known)
+            outcome = await self._tell(deployment, known)
+            await self._announce(deployment, resized)
+            return outcome
         return await self._tell(deployment, known)
 
     async def _with_current(self, deployment: Deployment, known: History) -> History:
@@ -90,9 +95,12 @@ class Deployments:
         manifest = new_replica_set(deployment, known)
         name, namespace = manifest["metadata"]["name"], deployment.metadata.namespace
         try:
-            return await self._client.create(REPLICA_SETS, manifest, options=_OPTIONS)
+            made = await self._client.create(REPLICA_SETS, manifest, options=_OPTIONS)
         except Conflict:
             there = await self._client.get(REPLICA_SETS, name, namespace=namespace)
+        else:
+            await self._announce(deployment, [f"Scaled up replica set {name} from 0 to {wanted_replicas(made)}"])
+            return made
         if is_controlled_by(there, deployment):
             return there
         # Somebody else has the name: count that, so that the next hash is another.
@@ -108,19 +116,28 @@ class Deployments:
             return
         await self._patch(current, {"metadata": {"annotations": wanted}})
 
-    async def _resize(self, deployment: Deployment, known: History) -> None:
+    async def _resize(self, deployment: Deployment, known: History) -> list[str]:
+        """Give each ReplicaSet its next size; what to say of it."""
         marks = size_marks(deployment)
         wanted = sizes(deployment, known.current, known.old)
+        said = []
         for each_set in (*known.old, *([known.current] if known.current else [])):
-            size = wanted[each_set.metadata.name]
-            changes = size != wanted_replicas(each_set)
-            stale = bool(size) and not marks.items() <= each_set.metadata.annotations.items()
-            if changes or stale:
-                version = each_set.metadata.resource_version
-                await self._patch(
-                    each_set,
-                    {"metadata": {"annotations": marks, "resourceVersion": version}, "spec": {"replicas": size}},
-                )
+            meta, before, size = each_set.metadata, wanted_replicas(each_set), wanted[each_set.metadata.name]
+            stale = bool(size) and not marks.items() <= meta.annotations.items()
+            if size == before and not stale:
+                continue
+            # Guarded: sizes that were decided on an older state must not be written.
+            guarded = {"annotations": marks, "resourceVersion": meta.resource_version}
+            await self._patch(each_set, {"metadata": guarded, "spec": {"replicas": size}})
+            if size != before:
+                way = "up" if size > before else "down"
+                said.append(f"Scaled {way} replica set {meta.name} from {before} to {size}")
+        return said
+
+    async def _announce(self, deployment: Deployment, said: list[str]) -> None:
+        about = reference(deployment, DEPLOYMENTS)
+        for message in said:
+            await self._recorder.emit(about, type="Normal", reason="ScalingReplicaSet", message=message)
 
     async def _patch(self, target: ReplicaSet, patch: Manifest) -> None:
         meta = target.metadata

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 
-import msgspec
-
 from isthmus.api.core import (
     CORE_MANAGED_BY,
     ENDPOINT_SLICES,
@@ -17,12 +15,11 @@ from isthmus.api.core import (
     Node,
     Service,
 )
-from isthmus.api.meta import ObjectMeta
 from isthmus.api.scheme import Manifest
 from isthmus.kube.informer import Change
 from isthmus.local.controllers.surroundings import MANAGER, Surroundings
 from isthmus.local.rules.endpointslices import wanted_slices
-from isthmus.local.rules.kinds import LabelSelector, pods_of
+from isthmus.local.rules.kinds import LabelSelector, metadata_of, pods_of
 from isthmus.local.rules.ownership import selects
 from isthmus.runtime.controller import Controller
 from isthmus.runtime.converge import Converger
@@ -74,7 +71,7 @@ class EndpointSlices:
         return {node.metadata.name: node.metadata.labels.get(ZONE_LABEL, "") for node in self._nodes.store.all()}
 
     def _keys_of_pod(self, manifest: Manifest) -> Iterator[Request]:
-        meta = msgspec.convert(manifest["metadata"], ObjectMeta, strict=False)
+        meta = metadata_of(manifest)
         for service in self._services.store.all(meta.namespace):
             if selects(LabelSelector(match_labels=service.spec.selector), meta.labels):
                 yield Request("", meta.namespace, service.metadata.name)

@@ -3,19 +3,19 @@
 import asyncio
 import math
 from collections.abc import Iterator
-
-import msgspec
+from dataclasses import dataclass, field
 
 from isthmus.api.core import PODS
 from isthmus.api.meta import ObjectMeta
 from isthmus.api.scheme import Manifest
 from isthmus.errors import IsthmusError, NotFound
 from isthmus.kube.client import WriteOptions
+from isthmus.kube.events import Recorder
 from isthmus.kube.request import DeleteOptions
 from isthmus.local.controllers.ownership import settle
 from isthmus.local.controllers.pending import PendingPods
-from isthmus.local.controllers.surroundings import MANAGER, Surroundings
-from isthmus.local.rules.kinds import REPLICA_SETS, Pod, ReplicaSet, pods_of
+from isthmus.local.controllers.surroundings import MANAGER, Surroundings, reference
+from isthmus.local.rules.kinds import REPLICA_SETS, Pod, ReplicaSet, metadata_of, pods_of
 from isthmus.local.rules.ownership import claim, owner_reference, selects
 from isthmus.local.rules.pods import from_template, next_availability
 from isthmus.local.rules.replicaset import replica_set_status, scaling
@@ -38,6 +38,7 @@ class ReplicaSets:
         self._sets = around.informer(REPLICA_SETS)
         self._pod_informer = around.informer(PODS)
         self._pods = PendingPods(self._pod_informer.store, around.clock)
+        self._recorder = Recorder(around.client, "replicaset-controller", around.clock)
         self._converger = Converger(around.client, manager=MANAGER, force=True, clock=around.clock)
         self._converger.follow(REPLICA_SETS, self._sets)
 
@@ -57,33 +58,39 @@ class ReplicaSets:
         claimed = claim(replica_set, replica_set.spec.selector, pods_of(self._pods.all(request.namespace)))
         if await settle(self._client, PODS, claimed, owner, self._pods.made):
             claimed = claim(replica_set, replica_set.spec.selector, pods_of(self._pods.all(request.namespace)))
-        problem = await self._scale(replica_set, claimed.owned)
+        changes = await self._scale(replica_set, claimed.owned)
         pods = pods_of(self._pods.all(request.namespace))
-        return await self._tell(replica_set, claim(replica_set, replica_set.spec.selector, pods).owned, problem)
+        owned = claim(replica_set, replica_set.spec.selector, pods).owned
+        await self._tell(replica_set, owned, changes)
+        if changes.problem is not None:
+            raise changes.problem
+        wait = next_availability(owned, replica_set.spec.min_ready_seconds, now=self._clock.now())
+        return After(math.ceil(wait.total_seconds())) if wait else Done()
 
-    async def _scale(self, replica_set: ReplicaSet, pods: tuple[Pod, ...]) -> IsthmusError | None:
+    async def _scale(self, replica_set: ReplicaSet, pods: tuple[Pod, ...]) -> "_Changes":
         wanted = scaling(replica_set, pods)
         gate = asyncio.Semaphore(_AT_ONCE)
-        template = from_template(
-            replica_set.spec.template,
-            owner_reference(replica_set, kind="ReplicaSet"),
-            namespace=replica_set.metadata.namespace,
-        )
-        template["metadata"]["generateName"] = replica_set.metadata.name[:_POD_NAME_LIMIT] + "-"
-        jobs = [self._create(template, gate) for _ in range(wanted.create)]
-        jobs += [self._delete(pod, gate) for pod in wanted.delete]
-        return next((problem for problem in await asyncio.gather(*jobs) if problem), None)
+        meta = replica_set.metadata
+        owner = owner_reference(replica_set, kind="ReplicaSet")
+        template = from_template(replica_set.spec.template, owner, namespace=meta.namespace)
+        template["metadata"]["generateName"] = meta.name[:_POD_NAME_LIMIT] + "-"
+        changes = _Changes()
+        jobs = [self._create(template, gate, changes) for _ in range(wanted.create)]
+        jobs += [self._delete(pod, gate, changes) for pod in wanted.delete]
+        await asyncio.gather(*jobs)
+        return changes
 
-    async def _create(self, pod: Manifest, gate: asyncio.Semaphore) -> IsthmusError | None:
+    async def _create(self, pod: Manifest, gate: asyncio.Semaphore, changes: "_Changes") -> None:
         async with gate:
             try:
                 made = await self._client.create(PODS, pod, options=WriteOptions(manager=MANAGER))
             except IsthmusError as problem:
-                return problem
+                changes.failed("FailedCreate", f"Error creating: {problem}", problem)
+                return
         self._pods.made(made)
-        return None
+        changes.done("SuccessfulCreate", f"Created pod: {made['metadata']['name']}")
 
-    async def _delete(self, pod: Pod, gate: asyncio.Semaphore) -> IsthmusError | None:
+    async def _delete(self, pod: Pod, gate: asyncio.Semaphore, changes: "_Changes") -> None:
         meta = pod.metadata
         async with gate:
             try:
@@ -92,24 +99,24 @@ class ReplicaSets:
             except NotFound:
                 pass
             except IsthmusError as problem:
-                return problem
+                changes.failed("FailedDelete", f"Error deleting: {problem}", problem)
+                return
         self._pods.deleted(meta.uid)
-        return None
+        changes.done("SuccessfulDelete", f"Deleted pod: {meta.name}")
 
-    async def _tell(self, replica_set: ReplicaSet, pods: tuple[Pod, ...], problem: IsthmusError | None) -> Done | After:
-        now = self._clock.now()
+    async def _tell(self, replica_set: ReplicaSet, pods: tuple[Pod, ...], changes: "_Changes") -> None:
         meta = ObjectMeta(name=replica_set.metadata.name, namespace=replica_set.metadata.namespace)
-        status = replica_set_status(replica_set, pods, now=now)
+        failure = str(changes.problem or "")
+        status = replica_set_status(replica_set, pods, now=self._clock.now(), failure=failure)
         wanted = ReplicaSet(metadata=meta, spec=replica_set.spec, status=status)
         await self._converger.converge_status(REPLICA_SETS, wanted, replica_set)
-        if problem is not None:
-            raise problem
-        wait = next_availability(pods, replica_set.spec.min_ready_seconds, now=now)
-        return After(math.ceil(wait.total_seconds())) if wait else Done()
+        about = reference(replica_set, REPLICA_SETS)
+        for kind, reason, message in changes.news:
+            await self._recorder.emit(about, type=kind, reason=reason, message=message)
 
     def _keys_of_pod(self, manifest: Manifest) -> Iterator[Request]:
         """Its controller; for an orphan, every ReplicaSet that would take it."""
-        meta = msgspec.convert(manifest["metadata"], ObjectMeta, strict=False)
+        meta = metadata_of(manifest)
         controllers = [owner for owner in meta.owner_references if owner.controller]
         for owner in controllers:
             if owner.kind == "ReplicaSet":
@@ -122,3 +129,20 @@ class ReplicaSets:
 
 def _own_key(replica_set: ReplicaSet) -> Iterator[Request]:
     yield Request("", replica_set.metadata.namespace, replica_set.metadata.name)
+
+
+@dataclass
+class _Changes:
+    """What came of the writes of one run."""
+
+    news: list[tuple[str, str, str]] = field(default_factory=list)
+    problem: IsthmusError | None = None
+
+    def done(self, reason: str, message: str) -> None:
+        self.news.append(("Normal", reason, message))
+
+    def failed(self, reason: str, message: str, problem: IsthmusError) -> None:
+        # One refusal stands for all: a template that is refused is refused every time.
+        if self.problem is None:
+            self.news.append(("Warning", reason, message))
+        self.problem = self.problem or problem

@@ -13,10 +13,19 @@ from isthmus.kube.client import WriteOptions
 from isthmus.kube.request import DeleteOptions
 from isthmus.local.controllers.ownership import settle
 from isthmus.local.controllers.surroundings import MANAGER, Surroundings
-from isthmus.local.rules.kinds import STATEFUL_SETS, Pod, StatefulSet, pods_of
-from isthmus.local.rules.ownership import claim, owner_reference
+from isthmus.local.rules.kinds import (
+    CONTROLLER_REVISIONS,
+    STATEFUL_SETS,
+    ControllerRevision,
+    Pod,
+    StatefulSet,
+    metadata_of,
+    pods_of,
+)
+from isthmus.local.rules.ownership import claim, is_controlled_by, owner_reference
 from isthmus.local.rules.pods import next_availability
 from isthmus.local.rules.statefulset import Step, new_pod, stateful_set_status, step
+from isthmus.local.rules.statefulset_history import outdated_revisions, wanted_revision
 from isthmus.runtime.controller import Controller
 from isthmus.runtime.converge import Converger
 from isthmus.runtime.reconcile import After, Done, Request
@@ -32,13 +41,16 @@ class StatefulSets:
         self._sets = around.informer(STATEFUL_SETS)
         self._pods = around.informer(PODS)
         self._converger = Converger(around.client, manager=MANAGER, force=True, clock=around.clock)
+        self._revisions = around.informer(CONTROLLER_REVISIONS)
         self._converger.follow(STATEFUL_SETS, self._sets)
+        self._converger.follow(CONTROLLER_REVISIONS, self._revisions)
 
     def controller(self) -> Controller:
         """The loop that calls `reconcile` for what changes."""
         controller = Controller("statefulset", self.reconcile, clock=self._clock)
         controller.watch(Source(self._sets, each(_own_key)))
         controller.watch(Source(self._pods, each(_keys_of_pod)))
+        controller.watch(Source(self._revisions, lambda _: ()))
         return controller
 
     async def reconcile(self, request: Request) -> Done | After:
@@ -51,6 +63,8 @@ class StatefulSets:
         owner = owner_reference(stateful_set, kind="StatefulSet")
         if await settle(self._client, PODS, claimed, owner, lambda _: None):
             return Done()
+        if stateful_set.metadata.deletion_timestamp is None:
+            await self._remember(stateful_set)
         now = self._clock.now()
         meta = ObjectMeta(name=request.name, namespace=request.namespace)
         status = stateful_set_status(stateful_set, claimed.owned, now=now)
@@ -60,9 +74,23 @@ class StatefulSets:
         wait = next_availability(claimed.owned, stateful_set.spec.min_ready_seconds, now=now)
         return After(math.ceil(wait.total_seconds())) if wait else Done()
 
+    async def _remember(self, stateful_set: StatefulSet) -> None:
+        """Keep the template as it is now, and those before it up to the limit."""
+        seen = self._history(stateful_set)
+        gone = {each_one.metadata.name for each_one in outdated_revisions(stateful_set, seen)}
+        wanted = wanted_revision(stateful_set, seen)
+        concerned = gone | {wanted["metadata"]["name"]}
+        known = [each_one for each_one in seen if each_one.metadata.name in concerned]
+        await self._converger.converge(CONTROLLER_REVISIONS, [wanted], known)
+
+    def _history(self, stateful_set: StatefulSet) -> list[ControllerRevision]:
+        every = self._revisions.store.all(stateful_set.metadata.namespace)
+        return [each_one for each_one in every if is_controlled_by(each_one, stateful_set)]
+
     async def _take(self, stateful_set: StatefulSet, wanted: Step) -> None:
         for number in wanted.create:
-            await self._client.create(PODS, new_pod(stateful_set, number), options=WriteOptions(manager=MANAGER))
+            made = new_pod(stateful_set, number, self._history(stateful_set))
+            await self._client.create(PODS, made, options=WriteOptions(manager=MANAGER))
         for pod in wanted.delete:
             await self._delete(pod)
 
@@ -79,7 +107,7 @@ def _own_key(stateful_set: StatefulSet) -> Iterator[Request]:
 
 
 def _keys_of_pod(manifest: Manifest) -> Iterator[Request]:
-    meta = msgspec.convert(manifest["metadata"], ObjectMeta, strict=False)
+    meta = metadata_of(manifest)
     for owner in meta.owner_references:
         if owner.controller and owner.kind == "StatefulSet":
             yield Request("", meta.namespace, owner.name)

@@ -2,6 +2,8 @@
 
 from typing import Protocol, TypeVar
 
+from isthmus.api.core import ObjectReference
+from isthmus.api.meta import Object
 from isthmus.api.scheme import Resource
 from isthmus.kit.clock import Clock
 from isthmus.kube.client import Client
@@ -26,3 +28,16 @@ class Surroundings(Protocol):
 
     def informer(self, resource: Resource[T]) -> Informer[T]:
         """The one informer of this kind, over all namespaces; it runs by itself."""
+
+
+def reference(item: Object, resource: Resource[T]) -> ObjectReference:
+    """What Events point at; items of lists do not say themselves of which kind they are."""
+    meta = item.metadata
+    return ObjectReference(
+        api_version=resource.api_version,
+        kind=resource.kind,
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        resource_version=meta.resource_version,
+    )

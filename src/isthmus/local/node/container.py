@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE, WELL_AFTER = 10.0, 300.0, 600.0
 HOOK_LIMIT = 30.0
 MOST_LOGS = 2
+# Seconds that output may still come after the program ended.
+LINGER = 1.0
 Say = Callable[[str, str, str], None]
 
 
@@ -135,7 +137,7 @@ class Life:
         await self._setting.clock.sleep(pause)
         if isinstance(ended, Ended):
             self.state.restarts += 1
-            self.log_path(self.state.restarts - MOST_LOGS).unlink(missing_ok=True)
+            LogFile.remove(self.log_path(self.state.restarts - MOST_LOGS))
 
     async def _once(self) -> None:
         """Start it and wait for its end; a start that fails leaves it waiting."""
@@ -152,7 +154,8 @@ class Life:
         for pipe in self._pipes:
             # A descendant that left the container's sight may hold the pipe; it is not waited for.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(pipe.over), 1.0)
+                async with asyncio.timeout(LINGER):
+                    await asyncio.shield(pipe.over)
         self._settle(code)
 
     async def _start(self) -> Process:
@@ -273,7 +276,9 @@ class Life:
         if process:
             await process.signal(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), allowed)
+                # Not wait_for: in Python 3.11 it swallows a cancellation that comes with the result.
+                async with asyncio.timeout(allowed):
+                    await process.wait()
             await process.signal(signal.SIGKILL)
             await process.wait()
 

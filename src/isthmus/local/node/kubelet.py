@@ -202,6 +202,8 @@ class Kubelet:
 
     async def _tell(self, worker: Worker) -> None:
         """Keep the pod's status in the API server true."""
+        if worker.life.was_over:
+            return
         worker.changed.set()
         while True:
             await worker.changed.wait()
@@ -241,7 +243,8 @@ class Kubelet:
         pod = worker.life.pod
         while not worker.gone.is_set():
             try:
-                await self._patch(pod, self._status(worker))
+                if not worker.life.was_over:
+                    await self._patch(pod, self._status(worker))
                 options = DeleteOptions(uid=pod.metadata.uid, grace=0)
                 await self._context.client.delete(
                     PODS, pod.metadata.name, namespace=pod.metadata.namespace, options=options

@@ -22,6 +22,8 @@ from isthmus.local.node.spawner import CREATE, LARGEST_PACKET
 
 # Far below what the socket holds, so that neither side ever waits for the other to read.
 _MOST_REQUESTS = 32
+# A message of LARGEST_PACKET bytes, were all of it escaped.
+_LARGEST_EVENT = 8 * LARGEST_PACKET
 
 
 class LaunchFailed(IsthmusError):
@@ -196,7 +198,7 @@ class Launcher:
 
     def _hear(self) -> None:
         try:
-            packet = self._door.recv(LARGEST_PACKET * 2, socket.MSG_DONTWAIT)
+            packet = self._door.recv(_LARGEST_EVENT, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         except ConnectionResetError:

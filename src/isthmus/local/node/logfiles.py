@@ -4,12 +4,15 @@
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from isthmus.kit.clock import Clock
+
+log = logging.getLogger(__name__)
 
 LARGEST_FILE = 10 * 1024 * 1024
 LONGEST_LINE = 16 * 1024
@@ -33,11 +36,22 @@ class LogFile:
         """Append one line, without its end; a `part` is continued by the next of the same stream."""
         stamp = self._clock.now().strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
         record = f"{stamp} {stream} {'P' if part else 'F'} ".encode() + line + b"\n"
-        if self._size + len(record) > self._largest:
-            self._turn()
-        self._file.write(record)
+        try:
+            if self._size + len(record) > self._largest:
+                self._turn()
+            self._file.write(record)
+        except OSError as error:
+            # A full disk must not end the container: what it says is lost until there is room.
+            log.warning("log line lost", extra={"file": str(self.path), "error": str(error)})
+            return
         self._size += len(record)
         self._wake()
+
+    @staticmethod
+    def remove(path: Path) -> None:
+        """Delete a log, and its older part."""
+        path.unlink(missing_ok=True)
+        path.with_name(path.name + _OLD).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Say that nothing more will come."""

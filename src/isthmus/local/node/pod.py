@@ -59,6 +59,8 @@ class PodLife:
     def __init__(self, ground: Ground, manifest: Manifest, changed: Callable[[], None]) -> None:
         self.manifest = manifest
         self.pod = podspec.decode(manifest)
+        # Ended in an earlier life of the node: what was told of it then is the last word.
+        self.was_over = self.pod.is_over
         self.lives: dict[str, Life] = {}
         first = INITIALIZING if self.pod.spec.init_containers else CREATING
         self.state = PodState(
@@ -108,7 +110,7 @@ class PodLife:
 
     async def run(self) -> None:
         """Run the pod until all its containers ended for good; what is wrong with it is told in its status."""
-        if self.pod.is_over:
+        if self.was_over:
             return
         try:
             refuse_unsupported(self.manifest, self.pod)

@@ -13,8 +13,9 @@ from isthmus.errors import IsthmusError
 from isthmus.kit.clock import Clock
 from isthmus.local.node.podspec import Container, Handler, HTTPGetAction, Probe
 
-# Before the first success a container is asked this often, however long its period: what comes up is ready at once.
-EAGER = 0.1
+# Before the first success a container is asked more often than its period says, so that what comes up is
+# ready at once: first after this many seconds, then each time after a longer pause.
+EAGER, GROWTH = 0.1, 1.3
 _LONGEST_HEAD = 64 * 1024
 Run = Callable[[Sequence[str]], Awaitable[int]]
 
@@ -50,14 +51,16 @@ async def results(probe: Probe, target: Target, clock: Clock, *, eager: bool) ->
     """
     await clock.sleep(probe.initial_delay_seconds)
     well = not eager
+    pause = EAGER
     while True:
         began = clock.monotonic()
         problem = await _problem(probe, target)
         yield problem
         well = well or not problem
         end = began + max(probe.period_seconds, 1)
-        while not well and clock.monotonic() + EAGER < end:
-            await clock.sleep(EAGER)
+        while not well and clock.monotonic() + pause < end:
+            await clock.sleep(pause)
+            pause *= GROWTH
             if not await _problem(probe, target):
                 well = True
                 yield ""

@@ -114,7 +114,9 @@ class Spawner:
                 file.seek(0)
                 order = json.load(file)
             self._do(request, order, descriptors[1:])
-        except (OSError, LookupError) as error:
+        except LookupError as error:
+            self._answer(request, CREATE, f"{error} is not there, or has ended")
+        except OSError as error:
             self._answer(request, CREATE, str(error))
         finally:
             for descriptor in descriptors[1:]:

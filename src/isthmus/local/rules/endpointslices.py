@@ -14,8 +14,10 @@ from isthmus.api.core import (
     SERVICE_NAME_LABEL,
     Endpoint,
     EndpointConditions,
+    EndpointHints,
     EndpointPort,
     EndpointSlice,
+    ForZone,
     ObjectReference,
     Service,
     ServicePort,
@@ -31,6 +33,7 @@ MOST_ENDPOINTS = 100
 _OURS = (SERVICE_NAME_LABEL, MANAGED_BY_LABEL, HEADLESS_LABEL)
 _SUFFIX_LENGTH = 6
 _SIDECAR = "Always"
+_PREFER_ZONE = ("PreferClose", "PreferSameZone")
 
 Ports = tuple[EndpointPort, ...]
 
@@ -69,8 +72,8 @@ def wanted_slices(
 def _families(service: Service) -> tuple[str, ...]:
     if service.spec.ip_families:
         return service.spec.ip_families
-    addresses = [ip for ip in service.spec.cluster_ips if ip != "None"]
-    return tuple(dict.fromkeys(f"IPv{ip_address(ip).version}" for ip in addresses)) or ("IPv4",)
+    families = dict.fromkeys(_family(text) for text in service.spec.cluster_ips)
+    return tuple(filter(None, families)) or ("IPv4",)
 
 
 def _groups(
@@ -89,7 +92,14 @@ def _groups(
 
 def _address(pod: Pod, family: str) -> str:
     addresses = [each.ip for each in pod.status.pod_ips] or [pod.status.pod_ip]
-    return next((text for text in addresses if text and f"IPv{ip_address(text).version}" == family), "")
+    return next((text for text in addresses if _family(text) == family), "")
+
+
+def _family(text: str) -> str:
+    try:
+        return f"IPv{ip_address(text).version}"
+    except ValueError:
+        return ""
 
 
 def _target_ports(service: Service, pod: Pod) -> Ports:
@@ -119,6 +129,9 @@ def _endpoint(service: Service, pod: Pod, address: str, zones: Mapping[str, str]
     # "ready" is false for a pod that is going, "serving" tells whether it still answers (KEP-1672).
     serving, terminating = is_ready(pod), is_terminating(pod)
     ready = service.spec.publish_not_ready_addresses or (serving and not terminating)
+    zone = zones.get(pod.spec.node_name) or None
+    # Endpoints are meant for their own zone (KEP-4444).
+    prefers_zone = ready and service.spec.traffic_distribution in _PREFER_ZONE
     is_named = pod.spec.hostname and pod.spec.subdomain == service.metadata.name
     meta = pod.metadata
     return Endpoint(
@@ -126,7 +139,8 @@ def _endpoint(service: Service, pod: Pod, address: str, zones: Mapping[str, str]
         conditions=EndpointConditions(ready=ready, serving=serving, terminating=terminating),
         hostname=pod.spec.hostname if is_named else None,
         node_name=pod.spec.node_name or None,
-        zone=zones.get(pod.spec.node_name) or None,
+        zone=zone,
+        hints=EndpointHints(for_zones=(ForZone(name=zone),)) if zone and prefers_zone else None,
         target_ref=ObjectReference(kind="Pod", namespace=meta.namespace, name=meta.name, uid=meta.uid),
     )
 

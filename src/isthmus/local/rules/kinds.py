@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from isthmus.api.meta import Object, Wire
+from isthmus.api.meta import Object, ObjectMeta, Wire
 from isthmus.api.scheme import Manifest, Resource
 
 
@@ -177,7 +177,7 @@ class StatefulSetSpec(Wire):
     pod_management_policy: str = "OrderedReady"
     update_strategy: Strategy = Strategy()
     min_ready_seconds: int = 0
-    volume_claim_templates: tuple[Manifest, ...] = ()
+    revision_history_limit: int | None = None
 
 
 class StatefulSetStatus(Wire):
@@ -201,9 +201,18 @@ class StatefulSet(Object):
     status: StatefulSetStatus = StatefulSetStatus()
 
 
+class ControllerRevision(Object):
+    """apps/v1 ControllerRevision: a template that a StatefulSet has or had, as a patch that brings it back."""
+
+    data: Manifest = {}
+    revision: int = 0
+
+
 REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet", ReplicaSet)
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", Deployment)
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet", StatefulSet)
+
+CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision", ControllerRevision)
 
 
 def pods_of(manifests: Iterable[Manifest]) -> list[Pod]:
@@ -215,3 +224,11 @@ def pods_of(manifests: Iterable[Manifest]) -> list[Pod]:
         except msgspec.ValidationError:
             continue
     return pods
+
+
+def metadata_of(manifest: Manifest) -> ObjectMeta:
+    """The metadata of an object that passes through whole; empty where it cannot be read."""
+    try:
+        return msgspec.convert(manifest.get("metadata"), ObjectMeta, strict=False)
+    except msgspec.ValidationError:
+        return ObjectMeta()

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 import msgspec
 
 from isthmus.local.rules.kinds import Deployment, DeploymentStatus, ReplicaSet, WorkloadCondition
-from isthmus.local.rules.replicaset import wanted_replicas
+from isthmus.local.rules.replicaset import REPLICA_FAILURE, wanted_replicas
 from isthmus.local.rules.revisions import History
 from isthmus.local.rules.rollout import bounds, deployment_replicas
 
+_OURS = ("Available", "Progressing", REPLICA_FAILURE)
 _DEADLINE_SECONDS = 600
 _COMPLETE = "NewReplicaSetAvailable"
 _TIMED_OUT = "ProgressDeadlineExceeded"
@@ -34,10 +35,18 @@ def deployment_status(deployment: Deployment, known: History, *, now: datetime) 
     conditions = (
         _stamped(deployment, _availability(deployment, available), now, moved=False),
         _progress(deployment, known.current, counted, now),
+        _failure(deployment, known.current, now),
     )
-    kept = tuple(each for each in deployment.status.conditions if each.type not in {"Available", "Progressing"})
+    kept = tuple(each for each in deployment.status.conditions if each.type not in _OURS)
     found = tuple(condition for condition in conditions if condition is not None)
     return msgspec.structs.replace(counted, conditions=found + kept)
+
+
+def _failure(deployment: Deployment, current: ReplicaSet | None, now: datetime) -> WorkloadCondition | None:
+    """What keeps the current ReplicaSet from making its pods, told where people look first."""
+    found = (each for each in (current.status.conditions if current else ()) if each.type == REPLICA_FAILURE)
+    failed = next(found, None)
+    return _stamped(deployment, failed, now, moved=False) if failed else None
 
 
 def deadline(deployment: Deployment, status: DeploymentStatus, *, now: datetime) -> timedelta | None:

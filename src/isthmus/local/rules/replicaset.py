@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from isthmus.local.rules.kinds import Pod, ReplicaSet, ReplicaSetStatus
+from isthmus.local.rules.kinds import Pod, ReplicaSet, ReplicaSetStatus, WorkloadCondition
 from isthmus.local.rules.pods import first_to_go, is_active, is_available, is_ready, is_terminating
 
+REPLICA_FAILURE = "ReplicaFailure"
 # Pods made in one go: as many as Kubernetes makes at most.
 _BURST = 500
 
@@ -35,8 +36,10 @@ def scaling(replica_set: ReplicaSet, pods: Sequence[Pod]) -> Scaling:
     return Scaling(0, tuple(first_to_go(active)[:surplus]))
 
 
-def replica_set_status(replica_set: ReplicaSet, pods: Sequence[Pod], *, now: datetime) -> ReplicaSetStatus:
-    """The status that these owned pods make."""
+def replica_set_status(
+    replica_set: ReplicaSet, pods: Sequence[Pod], *, now: datetime, failure: str = ""
+) -> ReplicaSetStatus:
+    """The status that these owned pods make; `failure` says why one could not be made or deleted just now."""
     active = [pod for pod in pods if is_active(pod)]
     labels: dict[str, str] = (replica_set.spec.template.get("metadata") or {}).get("labels") or {}
     seconds = replica_set.spec.min_ready_seconds
@@ -47,4 +50,17 @@ def replica_set_status(replica_set: ReplicaSet, pods: Sequence[Pod], *, now: dat
         available_replicas=sum(is_available(pod, seconds, now=now) for pod in active),
         terminating_replicas=sum(is_terminating(pod) for pod in pods),
         observed_generation=replica_set.metadata.generation,
+        conditions=(_failed(replica_set, failure, now),) if failure else (),
+    )
+
+
+def _failed(replica_set: ReplicaSet, message: str, now: datetime) -> WorkloadCondition:
+    # The first failure stays until there is none: its time tells since when nothing works.
+    seen = next((each for each in replica_set.status.conditions if each.type == REPLICA_FAILURE), None)
+    return seen or WorkloadCondition(
+        type=REPLICA_FAILURE,
+        status="True",
+        reason="FailedCreate",
+        message=message,
+        last_transition_time=now.replace(microsecond=0),
     )

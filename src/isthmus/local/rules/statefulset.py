@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from isthmus.api.scheme import Manifest
-from isthmus.local.rules.kinds import Pod, StatefulSet, StatefulSetStatus
+from isthmus.local.rules.kinds import ControllerRevision, Pod, StatefulSet, StatefulSetStatus
 from isthmus.local.rules.ownership import owner_reference
 from isthmus.local.rules.pods import from_template, is_available, is_ready, is_terminal, is_terminating
 from isthmus.local.rules.rollout import template_hash
@@ -113,18 +113,31 @@ def _is_outdated(stateful_set: StatefulSet, pod: Pod) -> bool:
     return not kept and pod.metadata.labels.get(REVISION_LABEL) != revision_name(stateful_set)
 
 
-def new_pod(stateful_set: StatefulSet, number: int) -> Manifest:
-    """The pod with that number: its name is also its hostname, below the set's service."""
+def new_pod(stateful_set: StatefulSet, number: int, revisions: Sequence[ControllerRevision] = ()) -> Manifest:
+    """The pod with that number: its name is also its hostname, below the set's service.
+
+    Below the partition it is made of the template that the set had before, as long as `revisions` knows it.
+    """
     meta = stateful_set.metadata
-    owner = owner_reference(stateful_set, kind="StatefulSet")
-    pod = from_template(stateful_set.spec.template, owner, namespace=meta.namespace)
+    revision, template = _template(stateful_set, number, revisions)
+    pod = from_template(template, owner_reference(stateful_set, kind="StatefulSet"), namespace=meta.namespace)
     name = f"{meta.name}-{number}"
-    own = {REVISION_LABEL: revision_name(stateful_set), NAME_LABEL: name, INDEX_LABEL: str(number)}
+    own = {REVISION_LABEL: revision, NAME_LABEL: name, INDEX_LABEL: str(number)}
     pod["metadata"] |= {"name": name, "labels": {**pod["metadata"].get("labels", {}), **own}}
     pod["spec"] |= {"hostname": name}
     if stateful_set.spec.service_name:
         pod["spec"] |= {"subdomain": stateful_set.spec.service_name}
     return pod
+
+
+def _template(stateful_set: StatefulSet, number: int, revisions: Sequence[ControllerRevision]) -> tuple[str, Manifest]:
+    rolling = stateful_set.spec.update_strategy.rolling_update
+    before = stateful_set.status.current_revision
+    kept = next((each for each in revisions if each.metadata.name == before), None)
+    if kept is None or rolling is None or number >= rolling.partition:
+        return revision_name(stateful_set), stateful_set.spec.template
+    template = {key: value for key, value in kept.data["spec"]["template"].items() if key != "$patch"}
+    return before, template
 
 
 def stateful_set_status(stateful_set: StatefulSet, pods: Sequence[Pod], *, now: datetime) -> StatefulSetStatus:

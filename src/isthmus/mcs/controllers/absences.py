@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from isthmus.api.isthmus import ExportedService, ExportedServiceSpec, Member
+from isthmus.api.isthmus import ExportedService, Member
 from isthmus.api.mcs import ServiceImport
 from isthmus.kit.clock import Clock
 from isthmus.kube.informer import Change
-from isthmus.mcs.controllers.views import Views
+from isthmus.mcs.controllers.views import Views, is_genuine
 from isthmus.mcs.rules.absence import Facts, Memory, Roster, Verdict, judge
 from isthmus.mcs.rules.names import ExportKey, ImportKey
 from isthmus.runtime.reconcile import After, Done, Request
@@ -55,7 +55,8 @@ class Absences:
 
         With each, why. `present` are those whose export is on the hub.
         """
-        missing = self._imports.get(key, frozenset()) - present
+        # Deletions that were seen need no judgement, and a namespace that goes has thousands of them.
+        missing = self._imports.get(key, frozenset()) - present - self._deleted.get(key, set())
         if not missing:
             self._held.discard(key)
             return {}
@@ -114,20 +115,19 @@ class Absences:
                 del self._deleted[key]
 
     def _export_changed(self, change: Change[ExportedService]) -> None:
-        if change.before is not None and change.before.spec is not None:
-            gone = _export_key(change.before.spec)
+        gone, here = _export_key(change.before), _export_key(change.after)
+        if gone is not None:
             self._exports.pop(gone, None)
-            if change.after is None and change.seen:
+            if here is None and change.seen:
                 self._note_deletion(gone)
-        if change.after is not None and change.after.spec is not None:
-            here = _export_key(change.after.spec)
+        if here is not None and change.after is not None and change.after.spec is not None:
             self._exports[here] = change.after.spec.uid
-            self._deleted.get(ImportKey(here.namespace, here.name), set()).discard(here.cluster)
+            self._deleted.get(here.service, set()).discard(here.cluster)
 
     def _note_deletion(self, export: ExportKey) -> None:
         if len(self._deleted) >= _REMEMBERED:
             self._deleted.clear()
-        self._deleted.setdefault(ImportKey(export.namespace, export.name), set()).add(export.cluster)
+        self._deleted.setdefault(export.service, set()).add(export.cluster)
 
     def _exports_listed(self) -> None:
         self._ask_held()
@@ -151,5 +151,7 @@ class Absences:
             self._again(self._member.request(key.namespace, key.name))
 
 
-def _export_key(spec: ExportedServiceSpec) -> ExportKey:
-    return ExportKey(spec.cluster, spec.namespace, spec.name)
+def _export_key(export: ExportedService | None) -> ExportKey | None:
+    if export is None or export.spec is None or not is_genuine(export):
+        return None
+    return ExportKey(export.spec.cluster, export.spec.namespace, export.spec.name)

@@ -39,6 +39,9 @@ class Conditions:
         export = self._writers.member.current(SERVICE_EXPORTS, export, name=request.name, namespace=request.namespace)
         if export is None:
             return Done()
+        if not self._hub.synced and export.status is not None:
+            # What was said last came from the hub; before it was read, nothing better is known.
+            return Done()
         conditions = export_conditions(
             self._state(request, export), export=export, cluster=self._member.cluster, now=self._clock.now()
         )

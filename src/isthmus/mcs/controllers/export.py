@@ -50,8 +50,8 @@ class Exporter:
 
     async def _converge(self, request: Request) -> None:
         key = key_of(request)
-        services = self._hub.own.store.by(SERVICE, key)
-        chunks = self._hub.own_chunks.store.by(SERVICE, key)
+        services = self._hub.own_exports_of(key)
+        chunks = self._hub.own_chunks_of(key)
         wanted = self._publication(request, chunks)
         if wanted is None:
             await self._writer.converge(EXPORTED_SERVICES, [], services)

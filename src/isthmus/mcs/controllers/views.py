@@ -13,6 +13,7 @@ from isthmus.api.scheme import Resource
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client
 from isthmus.kube.informer import Informer, Selection
+from isthmus.mcs.rules.names import export_name
 from isthmus.runtime.converge import Converger
 from isthmus.runtime.fleet import Cluster
 from isthmus.runtime.reconcile import Request
@@ -139,13 +140,23 @@ class HubView:
 
     def exports_of(self, key: str) -> list[ExportedService]:
         """What all clusters export under one "<namespace>/<name>", as the hub echoes it."""
-        return self.own.store.by(SERVICE, key) + self.others.store.by(SERVICE, key)
+        found = self.own.store.by(SERVICE, key) + self.others.store.by(SERVICE, key)
+        return [export for export in found if is_genuine(export)]
+
+    def own_exports_of(self, key: str) -> list[ExportedService]:
+        """What this cluster exports under that key: one object, or none."""
+        return [export for export in self.own.store.by(SERVICE, key) if is_genuine(export)]
+
+    def own_chunks_of(self, key: str) -> list[ExportedEndpoints]:
+        """The endpoint chunks of this cluster's export."""
+        prefix = f"{self.cluster}."
+        return [chunk for chunk in self.own_chunks.store.by(SERVICE, key) if chunk.metadata.name.startswith(prefix)]
 
     def chunks_of(self, key: str) -> dict[str, list[ExportedEndpoints]]:
         """The endpoint chunks of one service, by cluster."""
         found: dict[str, list[ExportedEndpoints]] = {}
         for chunk in self.own_chunks.store.by(SERVICE, key) + self.others_chunks.store.by(SERVICE, key):
-            if chunk.spec is not None:
+            if chunk.spec is not None and chunk.metadata.name.startswith(f"{chunk.spec.cluster}."):
                 found.setdefault(chunk.spec.cluster, []).append(chunk)
         return found
 
@@ -193,6 +204,12 @@ class Writers:
         self.member.follow(mcs.SERVICE_EXPORTS, views.member.exports)
         self.hub.follow(isthmus.EXPORTED_SERVICES, views.hub.own)
         self.hub.follow(isthmus.EXPORTED_ENDPOINTS, views.hub.own_chunks)
+
+
+def is_genuine(export: ExportedService) -> bool:
+    """Whether it is what its name says; the name's prefix is what the hub ties to the writer."""
+    spec = export.spec
+    return spec is not None and export.metadata.name == export_name(spec.cluster, spec.namespace, spec.name)
 
 
 def _exported_service(item: ExportedService) -> Iterator[str]:

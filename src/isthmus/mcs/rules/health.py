@@ -15,7 +15,9 @@ class Grace:
     """How long, in seconds, and how many.
 
     A member is silent after `silent_after`. When more than `share` of the set and at least `least` fall silent within
-    `burst`, verdicts wait for `hold`. A hub that did not judge for `gap` was away itself.
+    `burst`, verdicts wait for `hold`. Members that are lost together reach `silent_after` up to a heartbeat apart: once
+    one has, all who were quiet for `doubt` count, which is two missed heartbeats of three. A hub that did not judge for
+    `gap` was away itself.
     """
 
     silent_after: float = 30.0
@@ -24,6 +26,11 @@ class Grace:
     share: float = 1 / 3
     least: int = 3
     gap: float = 15.0
+
+    @property
+    def doubt(self) -> float:
+        """Silence that no healthy member keeps."""
+        return self.silent_after * 2 / 3
 
 
 USUAL = Grace()
@@ -91,8 +98,13 @@ def judge(vigil: Vigil, states: Mapping[str, str], now: float, grace: Grace = US
     met = {cluster: vigil.heard_by.get(cluster) or _Heard("", now, renewed=False) for cluster in states}
     vigil = replace(vigil, heard_by=met, judged_at=now)
     fallen = {cluster for cluster in states if now - met[cluster].at > grace.silent_after}
-    recent = {cluster for cluster in fallen if now - met[cluster].at <= grace.silent_after + grace.burst}
-    if now >= vigil.held_until and len(recent) >= grace.least and len(recent) > grace.share * len(states):
+    recent = {cluster for cluster in states if grace.doubt < now - met[cluster].at <= grace.silent_after + grace.burst}
+    if (
+        fallen & recent
+        and now >= vigil.held_until
+        and len(recent) >= grace.least
+        and len(recent) > grace.share * len(states)
+    ):
         waiting = any(states[cluster] != SILENT for cluster in recent)
         vigil = replace(vigil, held_until=now + grace.hold if waiting else vigil.held_until)
     newly = sorted(cluster for cluster in fallen if states[cluster] != SILENT)

@@ -1,0 +1,72 @@
+"""What an agent says of its cluster and of itself."""
+
+from isthmus import __version__
+from isthmus.api.about import CLUSTER_PROPERTIES
+from isthmus.api.isthmus import RULES_VERSION, MemberStatus
+from isthmus.testing.cluster import BY_HAND
+from isthmus.testing.fleet import Fleet
+from isthmus.testing.waiting import eventually
+from tests.fleets import MakeFleet
+
+
+async def status_of(fleet: Fleet, name: str) -> MemberStatus:
+    member = await fleet.member(name)
+    return member.status or MemberStatus()
+
+
+async def wait_count(fleet: Fleet, count: int) -> MemberStatus:
+    """East's status, once it says that it exports so many services."""
+
+    async def check() -> MemberStatus | None:
+        status = await status_of(fleet, "east")
+        said = status.exports.namespaces.get(fleet.namespace)
+        return status if (said.count if said is not None else 0) == count and status.exports.epoch else None
+
+    return await eventually(check, what=f"east exports {count}")
+
+
+async def test_a_member_says_what_it_exports_and_each_change_is_a_higher_epoch(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        east = fleet["east"]
+        none = await wait_count(fleet, 0)
+        await east.serve(fleet.namespace, "shop", ["10.77.0.5"])
+        await east.export(fleet.namespace, "shop")
+        one = await wait_count(fleet, 1)
+        await east.back(fleet.namespace, "shop", ["10.77.0.6"])
+        await fleet["west"].wait_addresses(fleet.namespace, "shop", {"10.77.0.6"})
+        same = await status_of(fleet, "east")
+        await east.export(fleet.namespace, "no-such-service")
+        await east.serve(fleet.namespace, "cart", ["10.77.0.7"])
+        await east.export(fleet.namespace, "cart")
+        two = await wait_count(fleet, 2)
+        await east.unexport(fleet.namespace, "shop")
+        await east.unexport(fleet.namespace, "cart")
+        again = await wait_count(fleet, 0)
+        assert same.exports == one.exports
+        assert none.exports.epoch < one.exports.epoch < two.exports.epoch < again.exports.epoch
+
+
+async def test_a_member_says_its_versions_and_properties(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        east = fleet["east"]
+        for name, value in (("region.example.com", "north"), ("long.example.com", "x" * 2000)):
+            manifest = {
+                "apiVersion": CLUSTER_PROPERTIES.api_version,
+                "kind": CLUSTER_PROPERTIES.kind,
+                "metadata": {"name": name},
+                "spec": {"value": value},
+            }
+            await east.client.apply(CLUSTER_PROPERTIES, manifest, options=BY_HAND)
+
+        async def said() -> MemberStatus | None:
+            status = await status_of(fleet, "east")
+            return status if "region.example.com" in status.properties else None
+
+        status = await eventually(said)
+        assert status.properties["cluster.clusterset.k8s.io"] == "east"
+        assert "long.example.com" not in status.properties
+        assert status.agent_version == __version__
+        assert status.kubernetes_version == await east.client.version()
+        assert status.rules_version == RULES_VERSION
+        for name in ("region.example.com", "long.example.com"):
+            await east.client.delete(CLUSTER_PROPERTIES, name)
