@@ -64,6 +64,29 @@ async def test_a_new_storage_version_is_remembered(widgets: Api) -> None:
     assert again.body["apiVersion"] == "example.com/v1"
 
 
+async def test_objects_are_read_anew_under_a_new_schema(widgets: Api) -> None:
+    made = await widgets("POST", WIDGETS, widget("a", spec={"colour": "red"}))
+    crd = (await widgets("GET", f"{CRDS}/widgets.example.com")).body
+    for version in crd["spec"]["versions"]:
+        fields = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+        del fields["colour"]
+        fields["weight"] = {"type": "integer", "default": 7}
+    await widgets("PUT", f"{CRDS}/widgets.example.com", crd)
+    for path in (WIDGETS, OLDER):
+        read = await widgets("GET", f"{path}/a")
+        assert (read.version, read.body["spec"]) == (made.version, {"size": 3, "weight": 7})
+    assert (await widgets("GET", WIDGETS)).body["items"][0]["spec"] == {"size": 3, "weight": 7}
+
+
+async def test_rules_that_are_kept_and_not_enforced_are_told(api: Api) -> None:
+    crd = widget_definition()
+    rule = {"rule": "self.size > 0"}
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = [rule]
+    made = await api("POST", CRDS, crd)
+    assert made.code == 201
+    assert "not enforced" in made.headers["Warning"]
+
+
 def without(crd: Manifest, part: str) -> Manifest:
     return crd | {"spec": {key: value for key, value in crd["spec"].items() if key != part}}
 

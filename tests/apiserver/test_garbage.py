@@ -1,9 +1,10 @@
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from isthmus.api.scheme import Manifest
-from tests.apiserver.calling import HOME, Api, config_map, own_reference, serving
+from tests.apiserver.calling import HOME, MERGE, Api, config_map, own_reference, serving
 
 MAPS = f"{HOME}/configmaps"
 
@@ -46,6 +47,25 @@ async def test_in_the_foreground_the_owner_goes_last(api: Api) -> None:
     assert gone == ["child", "owner"]
 
 
+@pytest.mark.parametrize("blocks", [True, False])
+async def test_in_the_foreground_the_owner_waits_for_what_blocks_it(api: Api, blocks: bool) -> None:
+    owner = (await api("POST", MAPS, config_map("owner"))).body
+    child = config_map("child")
+    child["metadata"] |= {
+        "finalizers": ["x.io/held"],
+        "ownerReferences": [own_reference(owner, blockOwnerDeletion=blocks)],
+    }
+    await api("POST", MAPS, child)
+    await api("DELETE", f"{MAPS}/owner?propagationPolicy=Foreground")
+    async with asyncio.timeout(5):
+        while "deletionTimestamp" not in (await api("GET", f"{MAPS}/child")).body["metadata"]:
+            await asyncio.sleep(0.01)
+    if blocks:
+        assert (await api("GET", f"{MAPS}/owner")).code == 200
+        await api("PATCH", f"{MAPS}/child", {"metadata": {"finalizers": None}}, media=MERGE)
+    await api.until("GET", f"{MAPS}/owner", 404)
+
+
 async def test_orphans_live_on_without_their_owner(api: Api) -> None:
     owner = (await api("POST", MAPS, config_map("owner"))).body
     await owned(api, "child", owner)
@@ -71,9 +91,9 @@ async def test_garbage_left_by_a_crash_is_collected_after_the_next_start(tmp_pat
     async with serving(tmp_path, state=True) as api:
         owner = (await api("POST", MAPS, config_map("owner"))).body
         await owned(api, "child", owner)
-        # No turn of the housekeeper comes between the answer and the end.
+        # Nobody of the house hears of it, as if the end came right after the answer.
         storage = api.server.storage
-        storage.remove(storage.collection("configmaps"), ("default", "owner"))
         storage.listeners.clear()
+        storage.remove(storage.collection("configmaps"), ("default", "owner"))
     async with serving(tmp_path, state=True) as api:
         await api.until("GET", f"{MAPS}/child", 404)

@@ -12,7 +12,7 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 # Folders whose tests have no single source file to mirror.
 FREE_TESTS = {"house", "real", "end_to_end", "docs"}
 # Apps hold the world; below them, time and chance are handed in.
-APPS = {"agent", "hub", "dns", "local", "cli", "testing"}
+APPS = {"agent", "hub", "dns", "local", "install", "cli", "testing"}
 TEXT = {".py", ".md", ".toml", ".in", ".txt", ".yaml", ".json", ".sh", ""}
 HIDDEN = {
     ".git",

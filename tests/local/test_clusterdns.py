@@ -172,6 +172,7 @@ async def test_names_of_the_outside_go_to_the_upstream_where_one_is_named(around
             return False
 
         await eventually(upstream_answers)
+        assert (await resolve("9.9.9.9.in-addr.arpa", Type.PTR, where)).rcode == Rcode.NOERROR
 
 
 async def test_it_answers_over_tcp_too(dns: Where) -> None:

@@ -46,9 +46,9 @@ class Report:
         self._place = place
         self._writer = writer
         self._epoch = int(clock.now().timestamp())
-        self._anew = True
+        self._lists = 1
+        self._answered_lists = 0
         writer.follow(MEMBERS, views.hub.members)
-        views.hub.own.when_listed(self._publish_anew)
 
     def watch(self, controller: Controller) -> None:
         """Whatever the status speaks of."""
@@ -58,6 +58,13 @@ class Report:
         controller.watch(Source(self._properties, each(self._ask)))
         controller.watch(Source(self._hub.members, each(self._ask_if_me), required=False))
         controller.add(self.request())
+
+        def publish_anew() -> None:
+            # A fresh list: what is ours may have been lost, and is now being published again.
+            self._lists += 1
+            controller.add(self.request())
+
+        self._hub.own.when_listed(publish_anew)
 
     def request(self) -> Request:
         """The one key of this controller."""
@@ -71,6 +78,7 @@ class Report:
         )
         if member is None:
             return Done()
+        lists = self._lists
         exports = self._exports(member.status.exports if member.status is not None else Exports())
         status = MemberStatus(
             agent_version=__version__,
@@ -80,8 +88,10 @@ class Report:
             properties=self._values(),
             exports=exports,
         )
-        await self._writer.converge_status(MEMBERS, msgspec.structs.replace(member, status=status), member)
-        self._epoch = max(self._epoch, exports.epoch)
+        wanted = msgspec.structs.replace(member, status=status)
+        if await self._writer.converge_status(MEMBERS, wanted, member):
+            self._epoch = exports.epoch
+            self._answered_lists = lists
         return Done()
 
     def _exports(self, seen: Exports) -> Exports:
@@ -90,7 +100,7 @@ class Report:
             for export in self._member.exports.store.all()
             if problem(self._member.services.store.get(export.metadata.name, export.metadata.namespace)) is None
         }
-        anew, self._anew = self._anew, False
+        anew = self._answered_lists != self._lists
         return next_exports(seen, exports_of(valid), anew=anew, floor=self._epoch)
 
     def _values(self) -> dict[str, str]:
@@ -99,9 +109,6 @@ class Report:
             for item in self._properties.store.all()
             if item.spec is not None and len(item.spec.value) <= _LONGEST_VALUE
         }
-
-    def _publish_anew(self) -> None:
-        self._anew = True
 
     def _ask(self, _: object) -> Iterator[Request]:
         yield self.request()

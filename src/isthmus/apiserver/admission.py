@@ -42,6 +42,10 @@ class Admission:
                 [{"reason": "NamespaceTerminating", "message": told, "field": "metadata.namespace"}],
             )
 
+    def warnings(self, kind: Kind, obj: Manifest) -> list[str]:
+        """What the author should know about an object that is kept all the same."""
+        return crds.warnings(obj) if kind.collection == CRDS else []
+
     def complete(self, kind: Kind, obj: Manifest, old: Manifest | None) -> None:
         """Fill in, in place, what the author may leave out: whoever wrote the object owns it."""
         if kind.custom:

@@ -36,15 +36,20 @@ def _head(api_version: str) -> bytes:
 def as_served(record: Record, kind: Kind) -> bytes:
     """The record's bytes as `kind`'s version shows them; the stored bytes themselves whenever possible."""
     head = _head(kind.api_version)
-    if record.body.startswith(head):
-        return record.body
-    if kind.custom and kind.schema is kind.stored_schema:
-        return head + record.body[record.body.index(b",") + 1 :]
+    if record.revision >= kind.since:
+        if record.body.startswith(head):
+            return record.body
+        if kind.custom and kind.schema is kind.stored_schema:
+            return head + record.body[record.body.index(b",") + 1 :]
     return _encode(served(record.manifest(), kind))
 
 
 def served(manifest: Manifest, kind: Kind) -> Manifest:
     """An object out of the storage as `kind`'s version has it."""
+    if kind.custom and kind.schema is not None:
+        manifest["apiVersion"] = kind.api_version
+        prune(manifest, kind.schema)
+        fill_defaults(manifest, kind.schema)
     if manifest.get("apiVersion") == kind.api_version:
         return manifest
     if kind.group == EVENTS_GROUP:
@@ -52,9 +57,6 @@ def served(manifest: Manifest, kind: Kind) -> Manifest:
     manifest["apiVersion"] = kind.api_version
     if kind.group == EVENTS_GROUP and kind.schema is not None:
         canonical(manifest, kind.schema)
-    if kind.custom and kind.schema is not None:
-        prune(manifest, kind.schema)
-        fill_defaults(manifest, kind.schema)
     return manifest
 
 

@@ -8,7 +8,7 @@ from isthmus.apiserver.cluster import Cluster, timestamp
 from isthmus.apiserver.kinds import Column, Kind, Scale
 from isthmus.apiserver.schema import Cause, Schema
 from isthmus.apiserver.storage import DELETED, Change
-from isthmus.apiserver.structural import NotStructural, from_crd
+from isthmus.apiserver.structural import NotStructural, crd_warnings, from_crd
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 APPROVED = "api-approved.kubernetes.io"
@@ -166,8 +166,20 @@ class Definitions:
     def seen(self, change: Change) -> None:
         """Serve what the definitions say now."""
         crd = change.record.manifest()
-        kinds = [] if change.type == DELETED or not is_established(crd) else list(kinds_of(crd))
+        before = change.before.manifest() if change.before else None
+        # Objects are read anew under a new schema: its defaults show, what it dropped does not.
+        same = before is not None and before["spec"]["versions"] == crd["spec"]["versions"]
+        known = self._cluster.kinds.keeping(crd["metadata"]["name"])
+        since = known.since if same and known else change.revision
+        kinds = [] if change.type == DELETED or not is_established(crd) else list(kinds_of(crd, since))
         self._cluster.kinds.replace(crd["metadata"]["name"], kinds)
+
+
+def warnings(crd: Manifest) -> list[str]:
+    """What the definition asks for and this server does not do."""
+    versions = crd["spec"].get("versions") or []
+    schemas = [(each["name"], (each.get("schema") or {}).get("openAPIV3Schema")) for each in versions]
+    return [f"{version}: {told}" for version, schema in schemas for told in crd_warnings(schema)]
 
 
 def is_established(crd: Manifest) -> bool:
@@ -176,8 +188,8 @@ def is_established(crd: Manifest) -> bool:
     return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
-def kinds_of(crd: Manifest) -> Iterator[Kind]:
-    """One kind for each served version."""
+def kinds_of(crd: Manifest, since: int) -> Iterator[Kind]:
+    """One kind for each served version; `since` is the revision at which its schemas came."""
     spec, names = crd["spec"], crd["status"]["acceptedNames"]
     versions = spec["versions"]
     storage = next(each for each in versions if each.get("storage"))
@@ -206,6 +218,7 @@ def kinds_of(crd: Manifest) -> Iterator[Kind]:
             stored_version=storage["name"],
             stored_schema=stored_schema,
             schema=schema,
+            since=since,
             columns=tuple(map(_column, version.get("additionalPrinterColumns") or ())),
             scale=_scale(subresources.get("scale")),
             selectable=tuple(each["jsonPath"].lstrip(".") for each in version.get("selectableFields") or ()),

@@ -80,21 +80,13 @@ class Garbage:
         self._without_finalizer(kind, record, FINALIZERS[ORPHAN])
 
     def _delete_dependents(self, kind: Kind, record: Record) -> None:
-        blocked = False
         for dependent_kind, dependent in self._dependents_of(record):
-            references = dependent.manifest()["metadata"]["ownerReferences"]
-            blocked |= any(each["uid"] == record.uid and each.get("blockOwnerDeletion") for each in references)
             others = set(dependent.owners) - {record.uid}
             if not dependent.dying and not any(owner in self._places for owner in others):
                 propagation = FOREGROUND if self._dependents.get(dependent.uid) else BACKGROUND
                 options = DeleteOptions(uid=dependent.uid, propagation=propagation)
                 self._deleting.delete(dependent_kind, dependent.key, options)
-        still_blocked = blocked and any(
-            each["uid"] == record.uid and each.get("blockOwnerDeletion")
-            for _, dependent in self._dependents_of(record)
-            for each in dependent.manifest()["metadata"]["ownerReferences"]
-        )
-        if not still_blocked:
+        if not any(_blocks(dependent, record.uid) for _, dependent in self._dependents_of(record)):
             self._without_finalizer(kind, record, FINALIZERS[FOREGROUND])
 
     def _check_owners(self, kind: Kind, record: Record) -> None:
@@ -123,6 +115,11 @@ class Garbage:
 
     def _without_finalizer(self, kind: Kind, record: Record, finalizer: str) -> None:
         release(self._cluster, kind, record, finalizer)
+
+
+def _blocks(dependent: Record, owner: str) -> bool:
+    references = dependent.manifest()["metadata"]["ownerReferences"]
+    return any(each["uid"] == owner and each.get("blockOwnerDeletion") for each in references)
 
 
 def release(cluster: Cluster, kind: Kind, record: Record, finalizer: str) -> None:

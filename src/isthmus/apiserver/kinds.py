@@ -62,6 +62,8 @@ class Kind:
     stored_version: str = ""
     stored_schema: Schema | None = None
     schema: Schema | None = None
+    # Bytes written before this revision were written under another schema.
+    since: int = 0
     columns: tuple[Column, ...] = ()
     scale: Scale | None = None
     # Fields, beyond the name and namespace, that a custom resource lets field selectors ask for.

@@ -106,7 +106,7 @@ class Writing:
         if not tracked:
             obj = managedfields.track(None, obj, _schema(kind), self._writer(write))
         self._admission.settle(kind, obj, None, write.subresource)
-        return Written(self._put(write, obj), 201, warnings)
+        return Written(self._put(write, obj), 201, warnings + self._admission.warnings(kind, obj))
 
     def _identify(self, kind: Kind, metadata: Manifest) -> None:
         for own in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
@@ -216,7 +216,7 @@ class Writing:
         if finished(kind, obj) and not write.dry_run:
             gone = self._cluster.storage.remove(self._cluster.collection(kind), write.key)
             return Written(Record(write.key, gone.revision, encode(obj, gone.revision)), 200, warnings)
-        return Written(self._put(write, obj), 200, warnings)
+        return Written(self._put(write, obj), 200, warnings + self._admission.warnings(kind, obj))
 
     def _put(self, write: Write, obj: Manifest) -> Record:
         if write.dry_run:

@@ -70,7 +70,8 @@ class Keeper:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), END_LIMIT)
+                async with asyncio.timeout(END_LIMIT):
+                    await process.wait()
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()

@@ -85,6 +85,11 @@ async def test_pods_of_one_name_one_after_the_other_are_different_pods(cluster: 
 
 
 async def test_after_a_crash_of_the_node_its_pods_come_back_under_their_addresses(cluster: Cluster) -> None:
+    # An address that is free again: the next node would begin with it.
+    await cluster.make("first", once("true"))
+    await cluster.over("first")
+    await cluster.remove("first")
+    await cluster.gone("first")
     script = "echo $$$$ run; exec sleep 600"
     for name in ("left", "right"):
         await cluster.make(name, {"containers": [shell(script)]})

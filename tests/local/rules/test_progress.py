@@ -94,6 +94,13 @@ def test_another_template_begins_it_anew() -> None:
     assert (found.reason, found.last_update_time) == ("ReplicaSetUpdated", NOW + timedelta(seconds=9999))
 
 
+def test_old_pods_that_come_back_begin_it_anew() -> None:
+    done = after(WEB, DONE)
+    again = after(done, History(replica_set("web-b", 3, 3), (replica_set("web-a", 1, 0),)), seconds=9999)
+    found = condition(again, "Progressing")
+    assert (found.reason, found.last_update_time) == ("ReplicaSetUpdated", NOW + timedelta(seconds=9999))
+
+
 def test_paused() -> None:
     paused = msgspec.structs.replace(WEB, spec=DeploymentSpec(replicas=3, paused=True))
     found = condition(after(paused, ROLLING), "Progressing")

@@ -107,7 +107,7 @@ def test_endpoints_are_chosen(endpoints: list[Endpoint], want: list[str]) -> Non
             [A],
             id="one that goes here beats one elsewhere",
         ),
-        pytest.param([at(A, zones=("west-1",))], [A], id="hints do not count"),
+        pytest.param([at(A, zones=("west-1",)), at(B, zones=("east-1",))], [A, B], id="hints do not count"),
     ],
 )
 def test_internal_traffic_policy_local(endpoints: list[Endpoint], want: list[str]) -> None:

@@ -16,6 +16,7 @@ HOOKS = ("exec", "httpGet", "tcpSocket", "sleep")
 ENV_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 FIELDS = ("metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName")
 STATUS_FIELDS = ("status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs")
+SOURCES = ("emptyDir", "hostPath", "secret", "nfs", "persistentVolumeClaim", "downwardAPI", "configMap", "projected")
 MAX_INT32 = (1 << 31) - 1
 FROZEN = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -114,7 +115,9 @@ def _volume_faults(volumes: Sequence[Manifest], path: str) -> Iterator[Cause]:
         if name in names:
             yield duplicate(f"{where}.name", name)
         names.add(name)
-        sources = [key for key in volume if key != "name"]
+        # In the order in which Kubernetes looks for them: the first one counts.
+        given = [key for key in volume if key != "name"]
+        sources = sorted(given, key=lambda key: SOURCES.index(key) if key in SOURCES else len(SOURCES))
         for source in sources[1:]:
             yield forbidden(f"{where}.{source}", "may not specify more than 1 volume type")
 

@@ -84,7 +84,7 @@ class Deployments:
         if current is None:
             return known
         number = next_revision(known)
-        await self._annotate(current, annotations(deployment, number))
+        current = await self._annotated(current, annotations(deployment, number))
         if deployment.metadata.annotations.get(REVISION) != str(number):
             meta = deployment.metadata
             patch: Manifest = {"metadata": {"annotations": {REVISION: str(number)}}}
@@ -111,10 +111,10 @@ class Deployments:
         await self._write_status(deployment, status)
         return None
 
-    async def _annotate(self, current: ReplicaSet, wanted: dict[str, str]) -> None:
+    async def _annotated(self, current: ReplicaSet, wanted: dict[str, str]) -> ReplicaSet:
         if wanted.items() <= current.metadata.annotations.items():
-            return
-        await self._patch(current, {"metadata": {"annotations": wanted}})
+            return current
+        return await self._patch(current, {"metadata": {"annotations": wanted}})
 
     async def _resize(self, deployment: Deployment, known: History) -> list[str]:
         """Give each ReplicaSet its next size; what to say of it."""
@@ -139,12 +139,11 @@ class Deployments:
         for message in said:
             await self._recorder.emit(about, type="Normal", reason="ScalingReplicaSet", message=message)
 
-    async def _patch(self, target: ReplicaSet, patch: Manifest) -> None:
+    async def _patch(self, target: ReplicaSet, patch: Manifest) -> ReplicaSet:
         meta = target.metadata
-        try:
-            await self._client.merge_patch(REPLICA_SETS, meta.name, patch, namespace=meta.namespace, options=_OPTIONS)
-        except NotFound:
-            return
+        return await self._client.merge_patch(
+            REPLICA_SETS, meta.name, patch, namespace=meta.namespace, options=_OPTIONS
+        )
 
     async def _prune(self, deployment: Deployment, known: History) -> None:
         for each_set in too_old(deployment, known):
