@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from isthmus.agent.agent import Duty
-from isthmus.agent.app import serve
+from isthmus.agent.app import AgentOptions, run, serve
 from isthmus.api.about import CLUSTER_PROPERTIES
 from isthmus.api.core import ENDPOINT_SLICES, LEASES, SERVICES
 from isthmus.api.isthmus import SYSTEM_NAMESPACE
 from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
+from isthmus.errors import Invalid
 from isthmus.hub.bootstrap import bootstrap_member
 from isthmus.testing.cluster import EmbeddedHost, TestCluster
 from isthmus.testing.fleet import Fleet
@@ -296,3 +297,34 @@ async def test_an_agent_that_starts_again_changes_nothing(make_fleet: MakeFleet)
 
 async def nothing_to_do() -> bool:
     return True
+
+
+async def test_an_agent_runs_from_kubeconfigs(embedded_fleet: MakeFleet) -> None:
+    async with embedded_fleet() as fleet:
+        east = fleet["east"]
+        await fleet.agents["east"].kill()
+        options = AgentOptions(fleet.hub.host.kubeconfig, east.host.kubeconfig, "east", fleet.set)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(run(options))
+            await east.serve(fleet.namespace, SHOP, ["10.77.0.5"])
+            await east.export(fleet.namespace, SHOP)
+            await fleet["west"].wait_addresses(fleet.namespace, SHOP, {"10.77.0.5"})
+            running.cancel()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "cluster_set", "file", "words"),
+    [
+        pytest.param("hub", "shops", "kubeconfig", "kept for Isthmus", id="a name kept for ourselves"),
+        pytest.param("East", "shops", "kubeconfig", "DNS label", id="a name that is no label"),
+        pytest.param("east", "The Shops", "kubeconfig", "cluster set", id="a set that is no label"),
+        pytest.param("east", "shops", "nowhere", "nowhere", id="a kubeconfig that is not there"),
+    ],
+)
+async def test_options_that_cannot_be_are_refused_with_a_sentence(
+    tmp_path: Path, cluster: str, cluster_set: str, file: str, words: str
+) -> None:
+    (tmp_path / "kubeconfig").write_text("{}")
+    options = AgentOptions(tmp_path / file, None, cluster, cluster_set)
+    with pytest.raises(Invalid, match=words):
+        await run(options)

@@ -47,7 +47,9 @@ async def test_all_versions_show_the_same_objects(widgets: Api) -> None:
 async def test_a_version_that_is_no_longer_served_is_gone(widgets: Api) -> None:
     crd = (await widgets("GET", f"{CRDS}/widgets.example.com")).body
     crd["spec"]["versions"][1]["served"] = False
-    await widgets("PUT", f"{CRDS}/widgets.example.com", crd)
+    async with widgets.watching(f"{OLDER}?watch=1") as events:
+        await widgets("PUT", f"{CRDS}/widgets.example.com", crd)
+        assert await events.ended()
     assert (await widgets("GET", OLDER)).code == 404
     assert (await widgets("GET", WIDGETS)).code == 200
 

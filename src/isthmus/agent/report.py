@@ -101,7 +101,7 @@ class Report:
             if problem(self._member.services.store.get(export.metadata.name, export.metadata.namespace)) is None
         }
         anew = self._answered_lists != self._lists
-        return next_exports(seen, exports_of(valid), anew=anew, floor=self._epoch)
+        return next_exports(seen, exports_of(valid), anew=anew, floor=self._epoch + anew)
 
     def _values(self) -> dict[str, str]:
         return {

@@ -136,8 +136,23 @@ class EndpointSlice(Object):
     ports: tuple[EndpointPort, ...] = ()
 
 
+class NodeCondition(Wire):
+    """A node's condition, which follows no conventions but its own."""
+
+    type: str
+    status: str
+
+
+class NodeStatus(Wire):
+    """What we read of a node's status."""
+
+    conditions: tuple[NodeCondition, ...] = ()
+
+
 class Node(Object):
     """core/v1 Node; its zone and region stand in its labels."""
+
+    status: NodeStatus = NodeStatus()
 
 
 class LeaseSpec(Wire):

@@ -173,6 +173,9 @@ class Definitions:
         since = known.since if same and known else change.revision
         kinds = [] if change.type == DELETED or not is_established(crd) else list(kinds_of(crd, since))
         self._cluster.kinds.replace(crd["metadata"]["name"], kinds)
+        if not same:
+            # Watches hold on to the kind they began with.
+            self._cluster.storage.collection(crd["metadata"]["name"]).window.interrupt()
 
 
 def warnings(crd: Manifest) -> list[str]:

@@ -23,6 +23,7 @@ class Window(Generic[E]):
         self._waiting: set[asyncio.Future[None]] = set()
         self.horizon = revision
         self.closed = False
+        self.interruptions = 0
 
     def restart(self, revision: int) -> None:
         """Forget everything up to `revision`."""
@@ -57,6 +58,11 @@ class Window(Generic[E]):
             return
         finally:
             self._waiting.discard(woken)
+
+    def interrupt(self) -> None:
+        """End the watches of now; those that begin later go on from what they have seen."""
+        self.interruptions += 1
+        self._wake()
 
     def close(self) -> None:
         """Let every watch end."""

@@ -64,11 +64,14 @@ class Watcher:
         """Chunks of whole lines, as they come up."""
         started = heard = clock.monotonic()
         window = self._collection.window
+        interruptions = window.interruptions
         cursor = self._storage.revision if self._watch.initial else self._start()
         if self._watch.initial:
             for chunk in self._initial():
                 yield chunk
         while not window.closed and clock.monotonic() - started < self._watch.timeout:
+            if window.interruptions != interruptions:
+                return
             try:
                 changes = window.since(cursor)
             except Gone as error:

@@ -44,7 +44,8 @@ async def execute(
 ) -> int:
     """Run a command and return its exit code; `output` gets what it writes, with STDOUT or STDERR.
 
-    Raises Refused if the pod cannot run it, Unreachable if the connection ends before the command does.
+    Raises NotFound if there is no such pod, Refused if it cannot run the command, Unreachable if the connection
+    ends before the command does.
     """
     query = [("command", word) for word in execution.command]
     query += [("stdout", "true"), ("stderr", "false" if execution.tty else "true")]
@@ -52,6 +53,8 @@ async def execute(
     query += [("tty", "true")] if execution.tty else []
     query += [("container", execution.container)] if execution.container else []
     path = PODS.path(execution.pod, namespace=execution.namespace, subresource="exec")
+    # Where no stream can be opened, the handshake says a number only; this says why in words.
+    await client.get(PODS, execution.pod, namespace=execution.namespace)
     outcome = b""
     async with client.channels(path, tuple(query), PROTOCOL) as channels, asyncio.TaskGroup() as tasks:
         feeding = tasks.create_task(_feed(channels, stdin), name="stdin")

@@ -7,11 +7,12 @@ import os
 import random
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import yaml
 
+from isthmus.api.core import NODES
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver.pki import PKI
 from isthmus.errors import IsthmusError, Unreachable
@@ -70,23 +71,24 @@ class Cluster:
         pki = self._credentials()
         self._run("apiserver", self._api_server(pki))
         async with Client(load_kubeconfig([self._kubeconfig(pki, "admin", ["system:masters"])])) as client:
-            await wait_until(
-                lambda: _answers(client),
-                what=f"the API server of {self.name} (its log: {self._folder}/logs/apiserver.log)",
-                limit=READY_LIMIT,
-            )
+            await self._wait("apiserver", lambda: _answers(client))
             if self.name == HUB:
                 await bootstrap_hub(client, self._files.name, ())
+                self._run("hub", self._hub(pki))
             else:
                 uid = await bootstrap_member(client)
-        if self.name == HUB:
-            self._run("hub", self._hub(pki))
-            say(f"{self.name} runs")
-            return
-        if hub_runs:
-            await self._register(uid)
-        self._start_member(pki, node)
+                if hub_runs:
+                    await self._register(uid)
+                self._start_member(pki, node)
+            if node:
+                await self._wait("node", lambda: _has_node(client))
         say(f"{self.name} runs")
+
+    async def _wait(self, unit: str, ready: Callable[[], Awaitable[bool]]) -> None:
+        await wait_until(ready, what=f"{self.name}/{unit} (its log: {self._log(unit)})", limit=READY_LIMIT)
+
+    def _log(self, unit: str) -> Path:
+        return self._folder / "logs" / f"{unit}.log"
 
     async def _register(self, uid: str) -> None:
         ranges = ClusterAddresses(self._own.number).pod_ranges
@@ -129,7 +131,7 @@ class Cluster:
                 name=f"{self.name}/{unit}",
                 cluster=self.name,
                 argv=tuple(command),
-                log=self._folder / "logs" / f"{unit}.log",
+                log=self._log(unit),
                 descriptors=descriptors,
             ),
             jitter=random.random,
@@ -224,6 +226,11 @@ async def _answers(client: Client) -> bool:
         log.info("not ready yet", extra={"error": str(error)})
         return False
     return True
+
+
+async def _has_node(client: Client) -> bool:
+    nodes = (await client.list(NODES)).items
+    return any(each.type == "Ready" and each.status == "True" for node in nodes for each in node.status.conditions)
 
 
 def write_private(path: Path, text: str) -> None:
