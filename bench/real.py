@@ -4,7 +4,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ from isthmus.errors import Invalid, Throttled, Unreachable
 from isthmus.hub.bootstrap import NewMember, bootstrap_hub, bootstrap_member
 from isthmus.kube.client import Client, WatchEvent, WatchOptions
 from isthmus.kube.client import Event as WatchEvents
+from isthmus.kube.codec import Key, key_of, version_of
 from isthmus.kube.config import load_kubeconfig
 from isthmus.testing.waiting import eventually
 from tests.real.build import binary
@@ -84,22 +85,28 @@ async def follow(
     namespace: str,
     told: Callable[[str, T], Awaitable[None]],
 ) -> None:
-    """Call `told` with each change of one kind in one namespace, until cancelled. Raises Unreachable at its end."""
+    """Call `told` with each change of one kind in one namespace, until cancelled.
+
+    A server ends the watches of a kind that was just defined once or twice: they are begun again. Raises Unreachable
+    where that does not help.
+    """
+    heard: dict[Key, str] = {}
     for _ in range(TRIES):
-        try:
-            await _follow(client.watch(kind, namespace=namespace, options=WatchOptions(initial=True)), told)
-        except Throttled:
-            # A kind just defined: the server is still making its store.
-            await asyncio.sleep(0.1)
-        else:
-            break
-    raise Unreachable(f"{client.server} ended the watch of {kind.plural}: type the command again")
+        with suppress(Throttled, Unreachable):
+            await _follow(client.watch(kind, namespace=namespace, options=WatchOptions(initial=True)), told, heard)
+        await asyncio.sleep(0.1)
+    raise Unreachable(f"{client.server} ends every watch of {kind.plural}")
 
 
-async def _follow(events: AsyncGenerator[WatchEvents[T], None], told: Callable[[str, T], Awaitable[None]]) -> None:
+async def _follow(
+    events: AsyncGenerator[WatchEvents[T], None],
+    told: Callable[[str, T], Awaitable[None]],
+    heard: dict[Key, str],
+) -> None:
     async with aclosing(events):
         async for event in events:
-            if isinstance(event, WatchEvent):
+            if isinstance(event, WatchEvent) and heard.get(key_of(event.object)) != version_of(event.object):
+                heard[key_of(event.object)] = version_of(event.object)
                 await told(event.type, event.object)
 
 

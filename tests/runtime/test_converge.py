@@ -67,6 +67,15 @@ async def test_dropped_labels_and_ports_are_removed(cluster: TestCluster, namesp
     assert [port.name for port in now.spec.ports] == ["http"]
 
 
+async def test_a_label_that_is_dropped_alone_is_removed(
+    cluster: TestCluster, namespace: str, converger: Converger
+) -> None:
+    await converger.converge(SERVICES, [wanted(namespace, app="x", tier="y")], [])
+    await converger.converge(SERVICES, [wanted(namespace, app="x")], await seen(cluster, namespace))
+    (now,) = await seen(cluster, namespace)
+    assert now.metadata.labels == {"app": "x"}
+
+
 async def test_a_new_process_still_removes_what_the_last_one_set(
     cluster: TestCluster, namespace: str, converger: Converger
 ) -> None:

@@ -15,6 +15,7 @@ from isthmus.hub.app import HubOptions
 from isthmus.hub.app import run as run_hub
 from isthmus.kit.logs import configure
 
+LARGEST_PORT = 65535
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
@@ -32,9 +33,12 @@ def address(value: str) -> tuple[str, int]:
     if not colon:
         host, port = host or value, "53"
     try:
-        return str(ipaddress.ip_address(host.strip("[]"))), int(port)
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r}: write ADDRESS, ADDRESS:PORT or [IPv6]:PORT") from error
+        found = str(ipaddress.ip_address(host.strip("[]"))), int(port)
+    except ValueError:
+        found = "", -1
+    if not 0 <= found[1] <= LARGEST_PORT:
+        raise click.BadParameter(f"{value!r}: write ADDRESS, ADDRESS:PORT or [IPv6]:PORT")
+    return found
 
 
 def common(command: Callable[..., None]) -> Callable[..., None]:

@@ -22,6 +22,8 @@ from isthmus.api.isthmus import (
 from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Conflict, Invalid, NotFound
+from isthmus.install.manifests import apply
+from isthmus.install.roles import member_access, member_roles
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client, WriteOptions
 
@@ -47,7 +49,7 @@ class NewMember:
 async def bootstrap_hub(
     client: Client, cluster_set: str, members: Iterable[NewMember], *, clock: Clock = SYSTEM
 ) -> None:
-    """Make the set's namespace, `isthmus-members` and each Member's `spec`; safe to repeat.
+    """Make the set's namespace, `isthmus-members`, each Member's `spec` and its rights; safe to repeat.
 
     A Member that is there keeps the moment of its joining and its health. Raises `Invalid` for names that
     cannot be, and for a namespace of the set's name that Isthmus did not make.
@@ -62,12 +64,14 @@ async def bootstrap_hub(
     await _namespace(client, SYSTEM_NAMESPACE)
     for member in members:
         await _register(client, cluster_set, member, clock)
+        await apply(client, member_access(cluster_set, member.id))
 
 
 async def bootstrap_member(client: Client, *, clock: Clock = SYSTEM) -> str:
-    """Make the definitions and the namespace that an agent needs; safe to repeat. The UID of kube-system."""
+    """Make the definitions, the namespace and the roles that an agent needs; safe to repeat. The UID of kube-system."""
     await _define(client, (*ABOUT_CRDS, *MCS_CRDS), MEMBER_KINDS, clock)
     await _namespace(client, SYSTEM_NAMESPACE)
+    await apply(client, member_roles())
     return (await client.get(NAMESPACES, "kube-system")).metadata.uid
 
 

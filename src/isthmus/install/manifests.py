@@ -31,10 +31,13 @@ async def remove(client: Client, manifests: Iterable[Manifest]) -> None:
 async def _known(client: Client, manifests: Iterable[Manifest]) -> list[tuple[Resource[Manifest], Manifest]]:
     manifests = list(manifests)
     known: list[tuple[Resource[Manifest], Manifest]] = []
+    missing: list[str] = []
     for kind in IN_ORDER:
         of_kind = [each for each in manifests if each["kind"] == kind.kind]
         if of_kind and not await client.serves(kind):
-            log.info("left out, the server has no such kind", extra={"server": client.server, "kind": kind.kind})
+            missing.append(kind.kind)
             continue
         known += [(kind, each) for each in of_kind]
+    if missing:
+        log.info("kinds left out, the server has none", extra={"server": client.server, "kinds": ",".join(missing)})
     return known

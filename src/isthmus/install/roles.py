@@ -85,10 +85,7 @@ def hub_roles(cluster_set: str, *, user: str = HUB_USER) -> tuple[Manifest, ...]
 
 def member_roles(*, agent: str = AGENT_USER, dns: str = DNS_USER) -> tuple[Manifest, ...]:
     """On a member: the rights of its agent, of its DNS server, and what Kubernetes' own roles gain (MCS-109)."""
-    own = (
-        _rule(_LEASES, ("leases",), (*READ, *WRITE)),
-        _rule("", ("events",), ("get", "create", "patch")),
-    )
+    election = (_rule(_LEASES, ("leases",), (*READ, *WRITE)),)
     names = (
         _rule("", ("namespaces",), ("list", "watch")),
         _rule(_SLICES, ("endpointslices",), ("list", "watch")),
@@ -96,7 +93,7 @@ def member_roles(*, agent: str = AGENT_USER, dns: str = DNS_USER) -> tuple[Manif
     )
     return (
         *_granted("isthmus-agent", _agent_rules(), agent),
-        *_granted("isthmus-agent", own, agent, SYSTEM_NAMESPACE),
+        *_granted("isthmus-agent", election, agent, SYSTEM_NAMESPACE),
         *_granted("isthmus-dns", names, dns),
         *_roles_of_people(),
     )

@@ -89,6 +89,12 @@ async def test_a_cluster_that_left_says_no_set_but_keeps_its_id(make_fleet: Make
     async with make_fleet(["east", "west"]) as fleet:
         await mirrored(fleet, "east")
         await fleet.hub.client.delete(MEMBERS, "east", namespace=fleet.set)
+
+        async def still_a_member() -> bool:
+            return CLUSTER_SET in await properties_of(fleet["east"])
+
+        # One list that lacks the Member proves nothing: two that are ten seconds apart do.
+        await throughout(still_a_member, seconds=5)
         await wait_properties(fleet["east"], {CLUSTER_ID: "east"}, within=30)
         await mirrored(fleet, "west")
 

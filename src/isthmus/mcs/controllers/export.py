@@ -19,9 +19,9 @@ PublishedT = TypeVar("PublishedT", ExportedService, ExportedEndpoints)
 
 
 class Exporter:
-    """Publishes each valid ServiceExport as one ExportedService, then says so to `told`.
+    """Publishes each valid ServiceExport as one ExportedService.
 
-    `told` is the key's next stop, whatever became of the writing: the export's conditions.
+    `told` is the key's next stop where no echo from the hub will bring it there: the export's conditions.
     """
 
     def __init__(self, views: Views, writer: Converger, told: Callable[[Request], None]) -> None:
@@ -40,15 +40,18 @@ class Exporter:
 
     async def reconcile(self, request: Request) -> Done:
         """Make the hub hold what this cluster exports under one name."""
+        has_echo = False
         try:
             # Before the hub was read, writing could only repeat what may already be there.
             if self._hub.own.synced and self._hub.own_chunks.synced:
-                await self._converge(request)
+                has_echo = await self._converge(request)
         finally:
-            self._told(request)
+            if not has_echo:
+                self._told(request)
         return Done()
 
-    async def _converge(self, request: Request) -> None:
+    async def _converge(self, request: Request) -> bool:
+        """Whether what there is to say of the export will come with the hub's echo."""
         key = key_of(request)
         services = self._hub.own_exports_of(key)
         chunks = self._hub.own_chunks_of(key)
@@ -56,7 +59,7 @@ class Exporter:
         if wanted is None:
             await self._writer.converge(EXPORTED_SERVICES, [], services)
             await self._writer.converge(EXPORTED_ENDPOINTS, [], chunks)
-            return
+            return False
         # Chunks first, and what is no longer wanted last: a reader finds every chunk that is announced.
         names = {chunk.metadata.name for chunk in wanted.chunks}
         announced = [self._placed(chunk) for chunk in wanted.chunks]
@@ -65,6 +68,7 @@ class Exporter:
         await self._writer.converge(EXPORTED_SERVICES, [self._placed(wanted.service)], services)
         surplus = [chunk for chunk in chunks if chunk.metadata.name not in names]
         await self._writer.converge(EXPORTED_ENDPOINTS, [], surplus)
+        return not wanted.left_out
 
     def _publication(self, request: Request, chunks: Iterable[ExportedEndpoints]) -> Publication | None:
         export = self._member.exports.store.get(request.name, request.namespace)

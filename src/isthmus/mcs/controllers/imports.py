@@ -84,8 +84,8 @@ class Importer:
     ) -> None:
         plan, slices = todo
         derived = [plan.derived] if plan.derived is not None else []
-        await self._writer.converge(SERVICES, derived, self._derived(request, plan.derived_name))
-        if derived:
+        outcome = await self._writer.converge(SERVICES, derived, self._derived(request, plan.derived_name))
+        if outcome.applied:
             plan = self._plan(merged, seen)  # the answer has the addresses
         now = await self._apply_import(plan, seen)
         status = import_status(plan, merged, slices, seen=now, now=self._clock.now())

@@ -41,7 +41,7 @@ class Services:
         self._was_silent = False
         exporter.watch(self._exports)
         self._triggers.watch_for_imports(self._imports)
-        self._triggers.watch_for_merges(self._conditions)
+        self._triggers.watch_for_conditions(self._conditions)
         for informer in (views.hub.own, views.hub.own_chunks):
             informer.when_listed(self._publish_all)
         views.hub.when_synced(self._look_at_all)
@@ -81,6 +81,7 @@ class Services:
 
     def _look_at_all(self) -> None:
         _add_all(self._exports, self._triggers.all_exports())
+        _add_all(self._conditions, self._triggers.all_exports())
         _add_all(self._imports, self._triggers.all_imports())
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from isthmus.api.core import REGION_LABEL, SERVICE_NAME_LABEL, ZONE_LABEL, EndpointSlice, Namespace, Node, Service
-from isthmus.api.isthmus import ExportedEndpoints, ExportedService, ExportGrant, Member
+from isthmus.api.isthmus import ExportedEndpoints, ExportedService, ExportedServiceSpec, ExportGrant, Member
 from isthmus.api.mcs import SERVICE_NAME_LABEL as IMPORT_NAME_LABEL
 from isthmus.api.mcs import ServiceExport, ServiceImport
 from isthmus.kube.informer import Change
@@ -37,6 +39,19 @@ class Triggers:
         """A merge is touched by its exports, by who the exporters are, and by what they may export."""
         controller.watch(Source(self._hub.own, each(self._exported), required=False))
         controller.watch(Source(self._hub.others, each(self._exported), required=False))
+        self._watch_for_members(controller)
+
+    def watch_for_conditions(self, controller: Controller) -> None:
+        """Conditions are touched by what touches the merge, except endpoints: those change often, and say nothing.
+
+        A new export is touched when its publication is echoed: so it is written once, not first as pending.
+        """
+        controller.watch(Source(self._hub.own, self._redescribed, required=False))
+        controller.watch(Source(self._hub.others, self._redescribed, required=False))
+        controller.watch(Source(self._member.exports, self._edited))
+        self._watch_for_members(controller)
+
+    def _watch_for_members(self, controller: Controller) -> None:
         controller.watch(Source(self._hub.members, self._judged, required=False))
         controller.watch(Source(self._hub.grants, each(self._granted), required=False))
 
@@ -63,6 +78,15 @@ class Triggers:
     def _exported(self, item: ExportedService | ExportedEndpoints) -> Iterator[Request]:
         if item.spec is not None:
             yield from self._request(item.spec.namespace, item.spec.name)
+
+    def _redescribed(self, change: Change[ExportedService]) -> Iterator[Request]:
+        if _description(change.before) != _description(change.after):
+            for version in (change.before, change.after):
+                yield from self._exported(version) if version is not None else ()
+
+    def _edited(self, change: Change[ServiceExport]) -> Iterator[Request]:
+        if change.before is not None and change.after is not None:
+            yield from self._same_name(change.after)
 
     def _stood_in_for(self, item: Service) -> Iterator[Request]:
         if name := item.metadata.labels.get(IMPORT_NAME_LABEL):
@@ -107,6 +131,13 @@ class Triggers:
             stores = (self._hub.own.store, self._hub.others.store)
             for export in (export for store in stores for export in store.by(NAMESPACE, namespace)):
                 yield from self._exported(export)
+
+
+def _description(export: ExportedService | None) -> ExportedServiceSpec | None:
+    """What is said of an export, without the endpoints."""
+    if export is None or export.spec is None:
+        return None
+    return msgspec.structs.replace(export.spec, slices=(), chunks=None)
 
 
 def _place(node: Node | None) -> tuple[str, str]:

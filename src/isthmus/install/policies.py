@@ -1,0 +1,300 @@
+"""Who may do what where RBAC does not reach: ValidatingAdmissionPolicies for the hub and for members.
+
+RBAC grants kinds and names; these tie an object's content to who writes it (design, parts 2 and 3; MCS-107,
+MCS-109, ABOUT-33). Kubernetes 1.30 and later serve them. They refuse when they cannot be evaluated.
+"""
+
+from typing import Final
+
+from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES, CLUSTER_SET
+from isthmus.api.core import MANAGED_BY_LABEL, SERVICE_NAME_LABEL, SERVICES
+from isthmus.api.isthmus import CLUSTER_LABEL, MANAGED_BY, MARKER_LABEL, MEMBERS_NAMESPACE, NAMESPACE_LABEL
+from isthmus.api.mcs import SERVICE_NAME_LABEL as IMPORT_NAME_LABEL
+from isthmus.api.scheme import Manifest
+from isthmus.install.admission import (
+    CREATE,
+    DELETE,
+    IS_ADMIN,
+    UPDATE,
+    Check,
+    Parameter,
+    Scope,
+    either_has,
+    is_one_of,
+    label,
+    policy,
+)
+from isthmus.install.roles import AGENT_USER, HUB_USER, MEMBER_USER_PREFIX
+from isthmus.mcs.rules.exporting import INLINE_ENDPOINTS
+
+# What Kubernetes itself does to any object: collect garbage, empty namespaces, store objects in a newer version.
+# The last name is all of these where kube-controller-manager runs without a service account for each.
+_KUBERNETES: Final = (
+    "system:serviceaccount:kube-system:generic-garbage-collector",
+    "system:serviceaccount:kube-system:namespace-controller",
+    "system:serviceaccount:kube-system:storage-version-migrator-controller",
+    "system:kube-controller-manager",
+)
+# Bytes of all annotations of one object together, as Kubernetes has it; a label's prefix and name.
+_ANNOTATIONS: Final = 262_144
+_KEY: Final = 317
+
+# The Services derived here, in the namespace of the object that is written.
+_DERIVED: Final = Parameter(
+    SERVICES.api_version, SERVICES.kind, {"selector": {"matchLabels": {MARKER_LABEL: MANAGED_BY}}}
+)
+
+
+def hub_policies(*, hub: str = HUB_USER) -> tuple[Manifest, ...]:
+    """For the hub: members write only what is their own, and nothing that others could not carry."""
+    return (
+        *policy(
+            "isthmus-exports-are-their-writers",
+            Scope("isthmus.dev", ("exportedservices", "exportedendpoints")),
+            (_OWN_NAME, *_OWN_CONTENT, _NAMED_BY_CONTENT),
+            when={"no-admin": f"{_IS_MEMBER} || !({is_one_of(hub, *_KUBERNETES)} || {IS_ADMIN})"},
+            variables=_MEMBER | _SUBJECT,
+        ),
+        *policy(
+            "isthmus-exported-services-fit",
+            Scope("isthmus.dev", ("exportedservices",), (CREATE, UPDATE)),
+            _service_sizes(),
+            when={"has-spec": "has(object.spec)"},
+        ),
+        *policy(
+            "isthmus-exported-endpoints-fit",
+            Scope("isthmus.dev", ("exportedendpoints",), (CREATE, UPDATE)),
+            (Check(_short_ports("object.spec.slice.?ports"), "spec.slice.ports holds a name that is too long"),),
+            when={"has-spec": "has(object.spec)"},
+        ),
+        *policy(
+            "isthmus-member-status-fits",
+            Scope("isthmus.dev", ("members/status",), (UPDATE,)),
+            (
+                _short_keys("object.?status.?properties", 253),
+                _short_keys("object.?status.?exports.?namespaces", 63),
+            ),
+        ),
+        *policy(
+            "isthmus-heartbeats-are-their-writers",
+            Scope("coordination.k8s.io", ("leases",), namespace=MEMBERS_NAMESPACE),
+            (
+                Check(
+                    "variables.subject.metadata.name == variables.member",
+                    says="'member ' + variables.member + ' may write only the Lease of its own name'",
+                ),
+            ),
+            when={"member": _IS_MEMBER},
+            variables=_MEMBER | _SUBJECT,
+        ),
+    )
+
+
+def member_policies(*, agent: str = AGENT_USER) -> tuple[Manifest, ...]:
+    """For a member: what is imported is its agent's alone, and its identity stands while it is in a set."""
+    return (*_import_policies(agent), *_identity_policies())
+
+
+def _import_policies(agent: str) -> tuple[Manifest, ...]:
+    ours = is_one_of(agent, *_KUBERNETES)
+    imported = "only the Isthmus agent and cluster admins may write {}: change the ServiceExport it comes from"
+    return (
+        *policy(
+            "isthmus-derived-services",
+            Scope("", ("services", "services/status")),
+            (
+                Check(
+                    ours,
+                    "only the Isthmus agent may write a Service that stands in for an import, or make one look so "
+                    f"(labels {MARKER_LABEL}, {IMPORT_NAME_LABEL})",
+                ),
+            ),
+            when={"derived": either_has(MARKER_LABEL, MANAGED_BY) + " || " + either_has(IMPORT_NAME_LABEL)},
+        ),
+        *policy(
+            "isthmus-imported-endpointslices",
+            Scope("discovery.k8s.io", ("endpointslices",)),
+            (Check(f"{ours} || {IS_ADMIN}", imported.format("imported EndpointSlices")),),
+            when={"imported": either_has(MANAGED_BY_LABEL, MANAGED_BY) + " || " + either_has(IMPORT_NAME_LABEL)},
+        ),
+        *policy(
+            "isthmus-derived-endpointslices",
+            Scope("discovery.k8s.io", ("endpointslices",), (CREATE, UPDATE), objects=_backing_strangely()),
+            (
+                Check(
+                    f"{label('object', MANAGED_BY_LABEL)} == '{MANAGED_BY}' "
+                    f"|| {label('object', SERVICE_NAME_LABEL)} != params.metadata.name",
+                    says="'Service ' + params.metadata.name + ' stands in for an import: only imported "
+                    "EndpointSlices may back it'",
+                ),
+            ),
+            parameter=_DERIVED,
+        ),
+        *policy(
+            "isthmus-derived-services-stay",
+            Scope("multicluster.x-k8s.io", ("serviceexports",), (CREATE,)),
+            (
+                Check(
+                    "object.metadata.name != params.metadata.name",
+                    says="'Service ' + params.metadata.name + ' stands in for an import and cannot be exported: "
+                    "export the original'",
+                ),
+            ),
+            parameter=_DERIVED,
+        ),
+        *policy(
+            "isthmus-serviceimports",
+            Scope("multicluster.x-k8s.io", ("serviceimports",)),
+            (Check(f"{ours} || {IS_ADMIN}", imported.format("ServiceImports")),),
+        ),
+        *policy(
+            "isthmus-status",
+            Scope("multicluster.x-k8s.io", ("serviceexports/status", "serviceimports/status"), (UPDATE,)),
+            (Check(ours, "only the Isthmus agent may write this status"),),
+        ),
+        *_bounds(agent),
+    )
+
+
+def _bounds(agent: str) -> tuple[Manifest, ...]:
+    """The agent's own limits: RBAC must give it all Services, this leaves it the derived ones (MCS-7)."""
+    sides = {side: _label_is_ours(side, MARKER_LABEL, MANAGED_BY_LABEL) for side in ("object", "oldObject")}
+    made: list[Manifest] = []
+    for group, resources in (("", ("services", "services/status")), ("discovery.k8s.io", ("endpointslices",))):
+        made += policy(
+            f"isthmus-agent-keeps-to-its-{resources[0]}",
+            Scope(group, resources),
+            (
+                Check(
+                    f"(object == null || {sides['object']}) && (oldObject == null || {sides['oldObject']} "
+                    # Slices that lead a derived Service elsewhere are taken away (design, part 3, rule 6).
+                    f"|| (object == null && {label('oldObject', SERVICE_NAME_LABEL)}.startsWith('derived-')))",
+                    f"the Isthmus agent may write only those {resources[0]} that it has made for an import",
+                ),
+            ),
+            # It asks by a Service for trial which IP families there are.
+            when={"agent": f"{is_one_of(agent)} && request.dryRun != true"},
+        )
+    return tuple(made)
+
+
+def _identity_policies() -> tuple[Manifest, ...]:
+    """ABOUT-33; of the agent too: it makes and deletes, and never rewrites."""
+    properties = CLUSTER_PROPERTIES.plural
+    same = " && ".join(
+        f"object.{path} == oldObject.{path}"
+        for path in (
+            "?spec.?value.orValue('')",
+            "metadata.?labels.orValue({})",
+            "metadata.?annotations.orValue({})",
+            "metadata.?ownerReferences.orValue([])",
+            "metadata.?finalizers.orValue([])",
+        )
+    )
+    return (
+        *policy(
+            "isthmus-clusterset-is-immutable",
+            Scope(CLUSTER_PROPERTIES.group, (properties,), (UPDATE,)),
+            (
+                Check(
+                    "object.?spec.?value.orValue('') == oldObject.?spec.?value.orValue('')",
+                    f"{CLUSTER_SET} never changes: the cluster leaves its set, then joins the other",
+                ),
+            ),
+            when={"set": f"oldObject.metadata.name == '{CLUSTER_SET}'"},
+        ),
+        *policy(
+            "isthmus-cluster-id-stands-while-a-member",
+            Scope(CLUSTER_PROPERTIES.group, (properties,), (UPDATE, DELETE)),
+            (
+                Check(
+                    # A write that changes nothing is none: agents apply what is there.
+                    f"request.operation == 'UPDATE' && {same}",
+                    says=f"'{CLUSTER_ID} stands while the cluster is in set ' + params.?spec.?value.orValue('') "
+                    "+ ': leave the set first'",
+                ),
+            ),
+            when={"id": f"oldObject.metadata.name == '{CLUSTER_ID}'"},
+            parameter=Parameter(CLUSTER_PROPERTIES.api_version, CLUSTER_PROPERTIES.kind, {"name": CLUSTER_SET}),
+        ),
+    )
+
+
+_IS_MEMBER: Final = f"request.userInfo.username.startsWith('{MEMBER_USER_PREFIX}')"
+_MEMBER: Final = {
+    "member": f"{_IS_MEMBER} ? request.userInfo.username.substring({len(MEMBER_USER_PREFIX)}) : ''",
+}
+# Deletions, of one object as of many, know the object as it was.
+_SUBJECT: Final = {"subject": "request.operation == 'DELETE' ? oldObject : object"}
+_OWN_NAME: Final = Check(
+    "variables.member != '' && variables.subject.metadata.name.startsWith(variables.member + '.')",
+    says="variables.member == '' ? 'only members write exports' : 'member ' + variables.member "
+    "+ ' may write only objects whose name begins with \"' + variables.member + '.\"'",
+)
+
+
+def _label_is_ours(side: str, *keys: str) -> str:
+    return "(" + " || ".join(f"{label(side, key)} == '{MANAGED_BY}'" for key in keys) + ")"
+
+
+def _backing_strangely() -> Manifest:
+    """Slices that back some Service, and do not bear our mark."""
+    return {
+        "matchExpressions": [
+            {"key": SERVICE_NAME_LABEL, "operator": "Exists"},
+            {"key": MANAGED_BY_LABEL, "operator": "NotIn", "values": [MANAGED_BY]},
+        ]
+    }
+
+
+_OWN_CONTENT: Final = (
+    Check(
+        "variables.subject.?spec.?cluster.orValue('') == variables.member",
+        says="'spec.cluster must be ' + variables.member",
+    ),
+    Check(
+        f"{label('variables.subject', CLUSTER_LABEL)} == variables.member",
+        says=f"'label {CLUSTER_LABEL} must be ' + variables.member",
+    ),
+)
+# Readers find objects by name and label: neither may say another service than the content.
+_NAMED_BY_CONTENT: Final = Check(
+    "request.operation == 'DELETE' || (has(object.spec) "
+    f"&& {label('object', NAMESPACE_LABEL)} == object.spec.namespace "
+    "&& (object.metadata.name + '.').startsWith("
+    "object.spec.cluster + '.' + object.spec.namespace + '.' + object.spec.name + '.') "
+    "&& (request.resource.resource != 'exportedservices' || object.metadata.name == "
+    "object.spec.cluster + '.' + object.spec.namespace + '.' + object.spec.name))",
+    f"name and label {NAMESPACE_LABEL} must be those of spec.cluster, spec.namespace and spec.name",
+)
+
+
+def _service_sizes() -> tuple[Check, ...]:
+    """What the definition's schema leaves unbounded: keys, names of ports, sums."""
+    slices = "object.spec.?slices.orValue([])"
+    keys = "object.spec.?exportedAnnotations.orValue({})"
+    return (
+        Check(_short_ports("object.spec.?ports"), "spec.ports holds a name that is too long"),
+        Check(f"{slices}.all(s, {_short_ports('s.?ports')})", "spec.slices holds a port's name that is too long"),
+        Check(
+            f"{slices}.map(s, size(s.?endpoints.orValue([]))).sum() <= {INLINE_ENDPOINTS}",
+            f"spec.slices holds more than {INLINE_ENDPOINTS} endpoints: they go into chunks",
+        ),
+        _short_keys("object.spec.?exportedLabels", _KEY),
+        _short_keys("object.spec.?exportedAnnotations", _KEY),
+        Check(
+            f"{keys}.map(k, size(k) + size({keys}[k])).sum() <= {_ANNOTATIONS}",
+            f"spec.exportedAnnotations is larger than {_ANNOTATIONS} bytes",
+        ),
+    )
+
+
+def _short_ports(path: str) -> str:
+    bounds = {"name": 63, "protocol": 63, "appProtocol": _KEY}
+    short = " && ".join(f"size(p.?{field}.orValue('')) <= {most}" for field, most in bounds.items())
+    return f"{path}.orValue([]).all(p, {short})"
+
+
+def _short_keys(path: str, most: int) -> Check:
+    shown = path.removeprefix("object.").replace("?", "")
+    return Check(f"{path}.orValue({{}}).all(k, size(k) <= {most})", f"{shown} has a key longer than {most} bytes")

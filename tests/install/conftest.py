@@ -1,0 +1,171 @@
+"""Two real control planes of their own, with all roles and policies: they would refuse what other tests do by hand.
+
+The first is hub and member at once, the second a member.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from isthmus.api.core import CONFIG_MAPS, NAMESPACES
+from isthmus.api.scheme import Manifest
+from isthmus.errors import Refused
+from isthmus.hub.bootstrap import NewMember, bootstrap_hub, bootstrap_member
+from isthmus.install.admission import CREATE, Check, Scope, policy
+from isthmus.install.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS
+from isthmus.install.manifests import apply
+from isthmus.install.policies import hub_policies, member_policies
+from isthmus.install.roles import hub_roles, member_user
+from isthmus.kube.client import Client, WriteOptions
+from isthmus.kube.config import load_kubeconfig
+from isthmus.testing.waiting import eventually
+from tests.real.build import binary
+from tests.real.controlplane import ControlPlane
+
+T = TypeVar("T")
+
+BY_HAND = WriteOptions(manager="test", force=True)
+SET, OTHER_SET, TEAM = "set-a", "set-b", "team"
+EAST, WEST, NORTH = member_user("east"), member_user("west"), member_user("north")
+# People with Kubernetes' own roles: view, edit (in one namespace), admin; and one who may write all our kinds.
+VIEWER, EDITOR, ADMIN, POWERFUL = "vera", "eddie", "ada", "paul"
+ROOT = "root"
+
+# Policies have effect a moment after they are made, all earlier ones before the last.
+_LAST = policy(
+    "zz-last",
+    Scope("", ("configmaps",), (CREATE,)),
+    (Check("object.metadata.name != 'refused'", "policies have effect"),),
+)
+
+
+@dataclass(frozen=True)
+class Secured:
+    """The planes, and clients of any user."""
+
+    planes: tuple[ControlPlane, ControlPlane]
+
+    def kubeconfig(self, user: str, plane: int = 0) -> Path:
+        """A client certificate; root may do everything."""
+        return self.planes[plane].kubeconfig_of(user, ["system:masters"] if user == ROOT else [])
+
+    def client(self, user: str, plane: int = 0) -> Client:
+        """A client, to be entered."""
+        return Client(load_kubeconfig([self.kubeconfig(user, plane)]))
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    if not binary().exists():
+        pytest.skip("no real control plane here. Type: make real")
+    folder = tmp_path_factory.mktemp("secured")
+    planes = (ControlPlane(folder / "1", number=1), ControlPlane(folder / "2", number=2))
+    try:
+        for plane in planes:
+            plane.start()
+        secured = Secured(planes)
+        asyncio.run(_prepare(secured))
+        yield secured
+    finally:
+        for plane in planes:
+            plane.stop()
+
+
+async def _prepare(secured: Secured) -> None:
+    for number in range(2):
+        async with secured.client(ROOT, number) as root:
+            await bootstrap_member(root)
+            if number == 0:
+                await bootstrap_hub(root, SET, [NewMember("east"), NewMember("west")])
+                await bootstrap_hub(root, OTHER_SET, [NewMember("north")])
+                await apply(root, hub_roles(SET))
+                await _employ(root)
+            await apply(root, (*hub_policies(), *member_policies()))
+            await apply(root, _LAST)
+            probe = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "refused"}}
+            await _wait_refused(root, probe)
+
+
+async def _wait_refused(root: Client, probe: Manifest) -> None:
+    async def check() -> bool:
+        try:
+            await root.create(CONFIG_MAPS, probe, namespace="default", options=WriteOptions(dry_run=True))
+        except Refused as refused:
+            return "policies have effect" in refused.message
+        return False
+
+    await eventually(check, within=30.0, what="policies have effect")
+
+
+async def _employ(root: Client) -> None:
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TEAM}}
+    await root.apply(NAMESPACES, namespace, options=BY_HAND)
+    everything = {
+        "metadata": {"name": "test-powerful"},
+        "rules": [
+            {"apiGroups": [group], "resources": resources, "verbs": ["*"]}
+            for group, resources in (
+                ("", ["services", "services/status", "endpoints"]),
+                ("discovery.k8s.io", ["endpointslices"]),
+                ("multicluster.x-k8s.io", ["*"]),
+                ("about.k8s.io", ["*"]),
+            )
+        ],
+    }
+    hoarding = {
+        "metadata": {"name": "test-collections"},
+        "rules": [{"apiGroups": ["isthmus.dev"], "resources": ["*"], "verbs": ["deletecollection"]}],
+    }
+    for role in (everything, hoarding):
+        await root.apply(CLUSTER_ROLES, role, options=BY_HAND)
+    for user, role_name in (
+        (VIEWER, "view"),
+        (ADMIN, "admin"),
+        (POWERFUL, "test-powerful"),
+        (EAST, "test-collections"),
+    ):
+        await root.apply(CLUSTER_ROLE_BINDINGS, _binding(user, role_name), options=BY_HAND)
+    await root.apply(ROLE_BINDINGS, _binding(EDITOR, "edit"), namespace=TEAM, options=BY_HAND)
+
+
+def _binding(user: str, role: str) -> Manifest:
+    group = CLUSTER_ROLES.group
+    return {
+        "metadata": {"name": f"test-{role}-{user.replace(':', '-')}"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+    }
+
+
+@pytest.fixture
+async def act(secured: Secured) -> AsyncIterator[Callable[[str], Awaitable[Client]]]:
+    """`await act(EAST)` is a client of that user on the first plane."""
+    clients: dict[str, Client] = {}
+    async with AsyncExitStack() as stack:
+
+        async def enter(user: str) -> Client:
+            if user not in clients:
+                clients[user] = await stack.enter_async_context(secured.client(user))
+            return clients[user]
+
+        yield enter
+
+
+@pytest.fixture
+async def root(act: Callable[[str], Awaitable[Client]]) -> Client:
+    """An admin of the first plane."""
+    return await act(ROOT)
+
+
+async def refused(attempt: Awaitable[T], words: str) -> None:
+    """The attempt fails with 403, and its message holds these words (a pattern)."""
+    with pytest.raises(Refused) as caught:
+        await attempt
+    assert caught.value.code == 403
+    assert re.search(words, caught.value.message), caught.value.message
