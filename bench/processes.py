@@ -42,11 +42,12 @@ def pss(pid: int) -> float:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """What these processes have used of processors so far."""
+    """What those of these processes that still run have used of processors so far."""
     ticks = 0
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
+        with suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

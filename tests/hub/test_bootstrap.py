@@ -54,6 +54,16 @@ async def test_a_second_time_changes_nothing_and_keeps_joining_and_health(hub: T
     assert namespace.metadata.labels["clusterset.multicluster.x-k8s.io"] == cluster_set
 
 
+@pytest.mark.requirement("ABOUT-9", "ABOUT-30")
+async def test_an_id_that_another_cluster_holds_is_not_given_away(hub: TestCluster, cluster_set: str) -> None:
+    await bootstrap_hub(hub.client, cluster_set, [NewMember("east", uid="u1")])
+    with pytest.raises(Invalid, match="another cluster"):
+        await bootstrap_hub(hub.client, cluster_set, [NewMember("east", uid="u2")])
+    member = await hub.client.get(MEMBERS, "east", namespace=cluster_set)
+    assert member.spec is not None
+    assert member.spec.uid == "u1"
+
+
 async def test_a_namespace_that_is_not_ours_is_not_adopted(hub: TestCluster, cluster_set: str) -> None:
     await hub.namespace(cluster_set)
     with pytest.raises(Invalid, match="not ours"):
@@ -65,7 +75,7 @@ async def test_a_namespace_that_is_not_ours_is_not_adopted(hub: TestCluster, clu
 @pytest.mark.parametrize(
     ("name", "member"),
     [
-        pytest.param("Not A Set", "east", id="a set that is no label"),
+        pytest.param("Not A Set", "east", marks=pytest.mark.requirement("ABOUT-28"), id="a set that is no label"),
         pytest.param("", "hub", id="an id that is kept for ourselves"),
         pytest.param("", "e" * 51, id="an id that is too long"),
         pytest.param("", "east.one", id="an id of two labels"),

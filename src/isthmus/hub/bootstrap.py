@@ -117,8 +117,14 @@ async def _register(client: Client, cluster_set: str, member: NewMember, clock: 
         seen = await client.get(MEMBERS, member.id, namespace=cluster_set)
     except NotFound:
         seen = None
-    if seen is not None and seen.spec is not None and seen.spec.joined_at is not None:
-        joined = seen.spec.joined_at
+    known = seen.spec if seen is not None else None
+    if known and known.uid and member.uid and known.uid != member.uid:
+        raise Invalid(
+            f"the id {member.id} belongs to another cluster of set {cluster_set} (kube-system UID {known.uid}): "
+            "choose another name for this cluster, or remove that member first"
+        )
+    if known and known.joined_at is not None:
+        joined = known.joined_at
     spec: Manifest = {"id": member.id, "set": cluster_set, "joinedAt": joined.strftime("%Y-%m-%dT%H:%M:%SZ")}
     if member.uid:
         spec["uid"] = member.uid

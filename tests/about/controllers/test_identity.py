@@ -6,6 +6,7 @@ import pytest
 
 from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES, CLUSTER_SET
 from isthmus.api.isthmus import MEMBERS
+from isthmus.api.scheme import Resource
 from isthmus.errors import NotFound
 from isthmus.testing.cluster import BY_HAND, TestCluster
 from isthmus.testing.fleet import Fleet
@@ -50,11 +51,12 @@ async def test_a_member_says_its_id_and_its_set(make_fleet: MakeFleet) -> None:
             return member.status is not None and member.status.properties.get(CLUSTER_ID) == "east"
 
         await eventually(reported)
-        await fleet["east"].client.delete(CLUSTER_PROPERTIES, CLUSTER_SET)
-        await mirrored(fleet, "east")
+        for name in (CLUSTER_SET, CLUSTER_ID):
+            await fleet["east"].client.delete(CLUSTER_PROPERTIES, name)
+            await mirrored(fleet, "east")
 
 
-@pytest.mark.requirement("ABOUT-29", "ABOUT-30", "ABOUT-32")
+@pytest.mark.requirement("ABOUT-11", "ABOUT-29", "ABOUT-30", "ABOUT-32")
 async def test_a_cluster_that_has_another_id_is_refused_with_the_reason_and_exports_nothing(
     make_fleet: MakeFleet, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -82,6 +84,16 @@ async def test_a_cluster_that_has_another_id_is_refused_with_the_reason_and_expo
         await say(east, CLUSTER_ID, "east")
         await mirrored(fleet, "east")
         await fleet["west"].wait_import(fleet.namespace, "shop")
+
+
+@pytest.mark.requirement("ABOUT-6")
+async def test_the_status_of_a_property_is_never_written(make_fleet: MakeFleet) -> None:
+    plain = Resource("about.k8s.io", "v1beta1", "clusterproperties", "ClusterProperty", dict, namespaced=False)
+    async with make_fleet() as fleet:
+        await mirrored(fleet, "east")
+        for item in (await fleet["east"].client.list(plain)).items:
+            assert "status" not in item
+            assert {each.get("subresource", "") for each in item["metadata"]["managedFields"]} == {""}
 
 
 @pytest.mark.requirement("ABOUT-20", "ABOUT-22")

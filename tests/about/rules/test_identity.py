@@ -82,7 +82,13 @@ def test_a_member_mirrors_its_record_the_id_first() -> None:
     assert values(properties(member())) == want
     assert values(mirror(member(), {}, uid=UID).wanted) == want
     assert values(mirror(member(), dict(want), uid=UID).wanted) == want
+    assert values(mirror(member(), dict(want[1:]), uid=UID).wanted) == want
     assert properties(Member(metadata=ObjectMeta(name="east"))) == ()
+
+
+@pytest.mark.requirement("ABOUT-6")
+def test_all_that_a_property_says_is_in_its_spec() -> None:
+    assert [each.status for each in properties(member())] == [None, None]
 
 
 @pytest.mark.requirement("ABOUT-20", "ABOUT-22")
@@ -103,13 +109,15 @@ REFUSED = [
     pytest.param(member(uid="another"), {}, "belongs to another cluster", id="the id is another's"),
     pytest.param(member(), {CLUSTER_ID: "west"}, "is never rewritten", id="it has another id"),
     pytest.param(member("Bad", name="Bad"), {}, "not made of DNS labels", id="a bad id"),
-    pytest.param(member(set_="Bad"), {}, "cluster set 'Bad'", id="a bad set"),
+    pytest.param(
+        member(set_="Bad"), {}, "cluster set 'Bad'", marks=pytest.mark.requirement("ABOUT-28"), id="a bad set"
+    ),
     pytest.param(member("east", name="west"), {}, "spec.id must be its name", id="a record of two minds"),
     pytest.param(Member(metadata=ObjectMeta(name="east")), {}, "does not say who it is", id="an empty record"),
 ]
 
 
-@pytest.mark.requirement("ABOUT-9", "ABOUT-29", "ABOUT-30", "ABOUT-32")
+@pytest.mark.requirement("ABOUT-9", "ABOUT-11", "ABOUT-29", "ABOUT-30", "ABOUT-32")
 @pytest.mark.parametrize(("record", "seen", "why"), REFUSED)
 def test_a_refused_cluster_gets_nothing_and_loses_nothing(record: Member, seen: dict[str, str], why: str) -> None:
     got = mirror(record, seen, uid=UID)

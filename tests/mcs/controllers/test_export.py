@@ -26,18 +26,19 @@ async def test_only_what_is_exported_goes_up_and_only_what_belongs_to_it(make_fl
     async with make_fleet() as fleet:
         east = fleet["east"]
         service = objects.service(fleet.namespace, "shop", sessionAffinity="ClientIP")
-        service["metadata"]["labels"] = {"team": "web"}
+        service["metadata"] |= {"labels": {"team": "web"}, "annotations": {"team": "web"}}
         await east.serve(fleet.namespace, "shop", ["10.77.0.5"], service=service)
         await east.serve(fleet.namespace, "private", ["10.77.0.6"])
         await east.export(fleet.namespace, "shop", exportedLabels={"tier": "front"})
         await wait_exported(fleet, "east.shop")
         (item,) = await fleet.exported()
         assert item.spec is not None
-        assert item.spec.exported_labels == {"tier": "front"}
+        assert (item.spec.exported_labels, item.spec.exported_annotations) == ({"tier": "front"}, {})
         assert item.spec.session_affinity == "ClientIP"
         assert "team" not in item.metadata.labels
         imported = await fleet["west"].wait_import(fleet.namespace, "shop")
         assert imported.metadata.labels["tier"] == "front"
+        assert "team" not in {**imported.metadata.labels, **imported.metadata.annotations}
 
 
 @pytest.mark.requirement("MCS-16")
@@ -96,19 +97,29 @@ async def test_what_others_do_to_an_export_on_the_hub_is_undone(make_fleet: Make
         await fleet["west"].wait_addresses(fleet.namespace, "shop", {"10.77.0.5"})
 
 
-async def test_an_export_made_anew_is_another_export(make_fleet: MakeFleet) -> None:
+@pytest.mark.requirement("MCS-55")
+async def test_an_export_made_anew_is_another_and_younger_export(make_fleet: MakeFleet) -> None:
     async with make_fleet() as fleet:
         east = fleet["east"]
         await east.serve(fleet.namespace, "shop", ["10.77.0.5"])
         await east.export(fleet.namespace, "shop")
         await wait_exported(fleet, "east.shop")
-        await east.unexport(fleet.namespace, "shop")
-        await east.export(fleet.namespace, "shop")
-        export = await east.service_export(fleet.namespace, "shop")
+        (first,) = await fleet.exported()
+
+        async def younger() -> bool:
+            # Creation times have a resolution of one second.
+            await east.unexport(fleet.namespace, "shop")
+            await east.export(fleet.namespace, "shop")
+            created = (await east.service_export(fleet.namespace, "shop")).metadata.creation_timestamp
+            assert first.spec is not None
+            return created is not None and created > first.spec.created
+
+        await eventually(younger)
+        made = (await east.service_export(fleet.namespace, "shop")).metadata
 
         async def renewed() -> bool:
-            found = await fleet.exported()
-            return [item.spec.uid for item in found if item.spec is not None] == [export.metadata.uid]
+            found = [item.spec for item in await fleet.exported() if item.spec is not None]
+            return [(spec.uid, spec.created) for spec in found] == [(made.uid, made.creation_timestamp)]
 
         await eventually(renewed)
         await east.wait_condition(fleet.namespace, "shop", "Ready", "True/Exported")

@@ -22,6 +22,7 @@ from isthmus.testing.waiting import eventually, throughout
 from tests.fleets import MakeFleet
 
 EAST = "10.77.0.5"
+EAST_V6 = "fd69:77::5"
 WEST = "10.78.0.5"
 
 
@@ -40,7 +41,9 @@ async def ips_of(cluster: TestCluster, namespace: str) -> tuple[str, ...]:
     return item.spec.ips if item.spec is not None else ()
 
 
-@pytest.mark.requirement("MCS-23", "MCS-27", "MCS-29", "MCS-31", "MCS-32", "MCS-62", "MCS-64", "MCS-65", "MCS-67")
+@pytest.mark.requirement(
+    "MCS-23", "MCS-27", "MCS-29", "MCS-31", "MCS-32", "MCS-62", "MCS-64", "MCS-65", "MCS-66", "MCS-67"
+)
 async def test_an_export_makes_an_import_with_an_address_and_slices_everywhere(make_fleet: MakeFleet) -> None:
     async with make_fleet() as fleet:
         await fleet["east"].serve(fleet.namespace, "shop", [EAST, "10.77.0.6"])
@@ -62,9 +65,10 @@ async def test_an_export_makes_an_import_with_an_address_and_slices_everywhere(m
             (piece,) = await cluster.slices(fleet.namespace, "shop", "east")
             assert {owner.uid for owner in piece.metadata.owner_references} == {item.metadata.uid}
             assert piece.metadata.labels["kubernetes.io/service-name"] == derived.metadata.name
+            assert piece.metadata.labels["endpointslice.kubernetes.io/managed-by"] == "isthmus.dev"
 
 
-@pytest.mark.requirement("MCS-19", "MCS-25", "MCS-33", "MCS-69")
+@pytest.mark.requirement("MCS-19", "MCS-25", "MCS-31", "MCS-33", "MCS-63", "MCS-69")
 async def test_an_import_lives_as_long_as_one_cluster_exports_it(make_fleet: MakeFleet) -> None:
     async with make_fleet() as fleet:
         east, west, namespace = await shop_from_east(fleet)
@@ -73,6 +77,8 @@ async def test_an_import_lives_as_long_as_one_cluster_exports_it(make_fleet: Mak
         await west.export(namespace, "shop")
         for cluster in (east, west):
             await cluster.wait_addresses(namespace, "shop", {EAST, WEST})
+            assert await cluster.addresses(namespace, "shop", "east") == {EAST}
+            assert await cluster.addresses(namespace, "shop", "west") == {WEST}
         await east.unexport(namespace, "shop")
         for cluster in (east, west):
             await cluster.wait_addresses(namespace, "shop", {WEST})
@@ -80,6 +86,23 @@ async def test_an_import_lives_as_long_as_one_cluster_exports_it(make_fleet: Mak
         await west.unexport(namespace, "shop")
         for cluster in (east, west):
             await cluster.wait_no_import(namespace, "shop")
+
+
+@pytest.mark.requirement("MCS-68")
+async def test_every_family_of_an_import_has_endpoints_in_every_cluster(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        east, west, namespace = fleet["east"], fleet["west"], fleet.namespace
+        families = ["IPv4", "IPv6"]
+        dual = objects.service(namespace, "shop", ipFamilies=families, ipFamilyPolicy="RequireDualStack")
+        await east.serve(namespace, "shop", [EAST], service=dual)
+        await east.back(namespace, "shop", [EAST_V6])
+        await east.export(namespace, "shop")
+        for cluster in (east, west):
+            item = await cluster.wait_import(namespace, "shop")
+            assert item.spec is not None
+            assert list(item.spec.ip_families) == families
+            await cluster.wait_addresses(namespace, "shop", {EAST, EAST_V6})
+            assert [piece.address_type for piece in await cluster.slices(namespace, "shop", "east")] == families
 
 
 @pytest.mark.requirement("MCS-9", "MCS-30")

@@ -153,7 +153,9 @@ def service(*ports: ServicePort, name: str = NAME, **fields: object) -> Service:
         session_affinity="None",
         internal_traffic_policy="Cluster",
     )
-    return Service(metadata=ObjectMeta(name=name, namespace=NAMESPACE), spec=msgspec.structs.replace(base, **fields))
+    not_exported = {"not": "exported"}
+    metadata = ObjectMeta(name=name, namespace=NAMESPACE, labels=not_exported, annotations=not_exported)
+    return Service(metadata=metadata, spec=msgspec.structs.replace(base, **fields))
 
 
 def service_export(

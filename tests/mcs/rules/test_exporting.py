@@ -1,5 +1,6 @@
 """What a cluster publishes for an exported Service, and for which Services it publishes nothing."""
 
+import msgspec
 import pytest
 
 from isthmus.api.core import (
@@ -45,6 +46,13 @@ def spec_in(publication: Publication) -> ExportedServiceSpec:
 def test_which_services_may_be_exported(seen: Service | None, reason: str) -> None:
     found = problem(seen)
     assert (found.reason if found else "") == reason
+
+
+@pytest.mark.requirement("MCS-55")
+def test_precedence_is_the_exports_age_and_not_the_services() -> None:
+    old = msgspec.structs.replace(service().metadata, creation_timestamp=day(1))
+    aged = msgspec.structs.replace(service(), metadata=old)
+    assert spec_in(publish(service_export(on=3), aged, [], cluster="east")).created == day(3)
 
 
 @pytest.mark.requirement("MCS-11", "MCS-12", "MCS-13")

@@ -57,6 +57,7 @@ def test_the_import_carries_what_the_merge_decided() -> None:
     assert (spec.session_affinity, spec.internal_traffic_policy) == ("ClientIP", "Local")
     assert spec.session_affinity_config == merged.session_affinity_config
     assert spec.traffic_distribution == "PreferClose"
+    assert (metadata.namespace, metadata.name) == (NAMESPACE, NAME)
     assert metadata.labels == {"team": "shop", MARKER_LABEL: MANAGED_BY}
     assert metadata.annotations["note"] == "hello"
 
@@ -71,6 +72,7 @@ def test_addresses_and_families_come_in_one_update() -> None:
     assert (spec_in(plan).ips, spec_in(plan).ip_families) == ((V4, V6), ("IPv4", "IPv6"))
 
 
+@pytest.mark.requirement("MCS-61")
 def test_the_derived_service_is_what_kube_proxy_needs_and_belongs_to_the_import() -> None:
     merged = merged_of(constituent("east", port("", 80), port("dns", 53, "UDP"), session_affinity="ClientIP"))
     first = imported(merged, Here("north"), seen=None, services={})
@@ -235,6 +237,7 @@ def test_a_second_address_joins_the_record_once_it_is_there() -> None:
     _, seen, services = settled(merged_of(constituent("east")), DUAL, V4)
     both = merged_of(constituent("east", ip_families=("IPv4", "IPv6")))
     asked = imported(both, DUAL, seen=seen, services=services)
+    assert (spec_in(asked).ips, spec_in(asked).ip_families) == ((V4,), ("IPv4",))
     plan = imported(both, DUAL, seen=seen, services=made(asked, V4, V6))
     assert (spec_in(plan).ips, spec_in(plan).ip_families) == ((V4, V6), ("IPv4", "IPv6"))
 

@@ -87,7 +87,7 @@ def ips(seen: ServiceImport) -> tuple[str, ...]:
     return seen.spec.ips
 
 
-@pytest.mark.requirement("MCS-31", "MCS-32", "MCS-33")
+@pytest.mark.requirement("MCS-31", "MCS-32", "MCS-33", "MCS-61")
 async def test_addresses_survive_everything_a_service_can_turn_into(importer: Importer) -> None:
     first = ips(await importer.imports(constituent("east")))
     assert len(first) == 1

@@ -66,7 +66,7 @@ def test_slices_of_a_headless_import_are_not_for_kube_proxy() -> None:
     assert "kubernetes.io/service-name" not in seen.metadata.labels
 
 
-@pytest.mark.requirement("MCS-30", "MCS-45", "MCS-63")
+@pytest.mark.requirement("MCS-30", "MCS-31", "MCS-45", "MCS-63")
 def test_every_exporter_brings_its_endpoints_also_one_that_lost_a_conflict() -> None:
     east = constituent("east", slices=(exported_slice("10.1.0.5"),))
     west = constituent("west", on=2, session_affinity="ClientIP", slices=(exported_slice("10.2.0.5"),))
