@@ -268,7 +268,7 @@ async def test_an_agent_that_starts_again_changes_nothing(make_fleet: MakeFleet)
         await exported(fleet)
         east, namespace = fleet["east"], fleet.namespace
         await east.wait_condition(namespace, SHOP, "Conflict", "False/NoConflicts")
-        kinds = (SERVICE_IMPORTS, SERVICE_EXPORTS, ENDPOINT_SLICES, CLUSTER_PROPERTIES)
+        kinds = (SERVICE_IMPORTS, SERVICE_EXPORTS, SERVICES, ENDPOINT_SLICES, CLUSTER_PROPERTIES)
 
         async def versions() -> set[str]:
             lists = [await east.client.list(kind, namespace=namespace if kind.namespaced else "") for kind in kinds]

@@ -5,12 +5,13 @@ import os
 import signal
 import socket
 import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import CommandLine, eventually
+from tests.end_to_end.conftest import ISTHMUS, CommandLine, eventually
 
 BAD_MANIFESTS = [
     pytest.param("kind: [", "yaml", id="not YAML"),
@@ -123,29 +124,34 @@ def test_an_agent_with_a_bad_kubeconfig_ends_with_one_sentence(tmp_path: Path, c
     assert "Traceback" not in done.stderr
 
 
+@contextmanager
+def another_set(folder: Path, name: str) -> Iterator[CommandLine]:
+    """A set beside the session's, which is taken down whatever happens."""
+    other = CommandLine(folder, name=name)
+    try:
+        yield other
+    finally:
+        other("down", "--set", name)
+
+
 def test_two_sets_live_beside_each_other_and_leave_nothing(short_folder: Path, isthmus: CommandLine) -> None:
-    other = CommandLine(short_folder, name="other")
-    other.well("up", "--set", "other", "--clusters", "solo")
-    pids = [int(str(unit["pid"])) for unit in other.units().values()]
-    assert "solo-node" in other.kubectl_well("solo", "get", "nodes")
-    assert isthmus.units()
-    other.well("down", "--set", "other")
+    with another_set(short_folder, "other") as other:
+        other.well("up", "--set", "other", "--clusters", "solo")
+        pids = [int(str(unit["pid"])) for unit in other.units().values()]
+        assert "solo-node" in other.kubectl_well("solo", "get", "nodes")
+        assert isthmus.units()
     eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "its processes are gone", 10)
     assert not (short_folder / "isthmus" / "other").exists()
     assert isthmus.units()
 
 
 def test_up_killed_in_the_middle_is_finished_by_the_next(short_folder: Path) -> None:
-    half = CommandLine(short_folder, name="half")
-    command = [
-        str(path) for path in (Path(sys.executable).parent / "isthmus", "up", "--set", "half", "--clusters", "solo")
-    ]
-    begun = subprocess.Popen(command, env=os.environ | {"XDG_STATE_HOME": str(half.home)}, stderr=subprocess.PIPE)
-    assert begun.stderr is not None
-    begun.stderr.readline()
-    begun.send_signal(signal.SIGKILL)
-    begun.wait()
-    begun.stderr.close()
-    half.well("up", "--set", "half", "--clusters", "solo")
-    assert "solo-node" in half.kubectl_well("solo", "get", "nodes")
-    half.well("down", "--set", "half")
+    with another_set(short_folder, "half") as half:
+        command = [str(ISTHMUS), "up", "--set", "half", "--clusters", "solo"]
+        environment = os.environ | {"XDG_STATE_HOME": str(half.home)}
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as begun:
+            assert begun.stderr is not None
+            begun.stderr.readline()
+            begun.send_signal(signal.SIGKILL)
+        half.well("up", "--set", "half", "--clusters", "solo")
+        assert "solo-node" in half.kubectl_well("solo", "get", "nodes")

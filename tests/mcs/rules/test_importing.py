@@ -86,8 +86,8 @@ def test_the_derived_service_is_what_kube_proxy_needs_and_belongs_to_the_import(
     assert derived["spec"] == {
         "type": "ClusterIP",
         "ports": [
-            {"name": "tcp-80", "port": 80, "protocol": "TCP"},
-            {"name": "dns", "port": 53, "protocol": "UDP"},
+            {"name": "tcp-80", "port": 80, "targetPort": 80, "protocol": "TCP"},
+            {"name": "dns", "port": 53, "targetPort": 53, "protocol": "UDP"},
         ],
         "ipFamilies": ["IPv4"],
         "ipFamilyPolicy": "SingleStack",
@@ -177,7 +177,7 @@ def test_a_reserved_address_needs_a_port_even_if_the_service_has_none() -> None:
     portless = merged_of(type(constituent("west"))("west", day(1), bare))
     plan = imported(portless, DUAL, seen=seen, services=services)
     assert plan.derived
-    assert plan.derived["spec"]["ports"] == [{"name": "none", "port": 1, "protocol": "TCP"}]
+    assert plan.derived["spec"]["ports"] == [{"name": "none", "port": 1, "targetPort": 1, "protocol": "TCP"}]
     assert spec_in(plan).ports == ()
 
 

@@ -236,7 +236,7 @@ def owner_reference(owner: ServiceImport) -> OwnerReference:
 def _derived(
     merged: Merged, owner: ServiceImport, name: str, families: tuple[str, ...], ips: tuple[str, ...]
 ) -> Manifest:
-    """The Service whose address is the clusterset IP: no selector, no target ports, never a node port."""
+    """The Service whose address is the clusterset IP: no selector, never a node port."""
     spec: Manifest = {
         "type": "ClusterIP",
         "ports": [_service_port(port) for port in named(merged.ports) or (_PLACEHOLDER,)],
@@ -263,7 +263,8 @@ def _derived(
 
 
 def _service_port(port: ImportedPort) -> Manifest:
-    manifest: Manifest = {"port": port.port, "protocol": port.protocol or "TCP"}
+    # The API server would fill in the target port: set here, it is no difference after an agent starts.
+    manifest: Manifest = {"port": port.port, "targetPort": port.port, "protocol": port.protocol or "TCP"}
     if port.name:
         manifest["name"] = port.name
     if port.app_protocol:
