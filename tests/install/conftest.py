@@ -13,12 +13,12 @@ from typing import TypeVar
 
 import pytest
 
+from isthmus.api.access import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS
 from isthmus.api.core import CONFIG_MAPS, NAMESPACES
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Refused
 from isthmus.hub.bootstrap import NewMember, bootstrap_hub, bootstrap_member
 from isthmus.install.admission import CREATE, Check, Scope, policy
-from isthmus.install.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS
 from isthmus.install.manifests import apply
 from isthmus.install.policies import hub_policies, member_policies
 from isthmus.install.roles import hub_roles, member_user

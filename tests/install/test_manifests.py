@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
+from isthmus.api.access import POLICIES, POLICY_BINDINGS
 from isthmus.errors import NotFound
 from isthmus.install.admission import Check, Scope, policy
-from isthmus.install.kinds import POLICIES, POLICY_BINDINGS
 from isthmus.install.manifests import apply, remove
 from isthmus.testing.cluster import TestCluster
 from tests.clusters import cluster

@@ -6,6 +6,7 @@ from typing import TypeAlias, cast
 import pytest
 
 from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES, CLUSTER_SET
+from isthmus.api.access import POLICIES
 from isthmus.api.core import ENDPOINT_SLICES, LEASES, MANAGED_BY_LABEL, SERVICE_NAME_LABEL, SERVICES
 from isthmus.api.isthmus import (
     CLUSTER_LABEL,
@@ -21,7 +22,6 @@ from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
 from isthmus.api.mcs import SERVICE_NAME_LABEL as IMPORT_NAME_LABEL
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import NotFound, Refused
-from isthmus.install.kinds import POLICIES
 from isthmus.install.roles import AGENT_USER, HUB_USER
 from isthmus.kube.client import Client, WriteOptions
 from isthmus.mcs.rules.names import derived_name

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from isthmus.api.access import POLICIES, POLICY_BINDINGS
 from isthmus.api.core import NAMESPACE_NAME_LABEL
 from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL
 from isthmus.api.scheme import Manifest
-from isthmus.install.kinds import POLICIES, POLICY_BINDINGS
 
 # Whoever may do everything: nobody else has all verbs on all kinds.
 IS_ADMIN: Final = "authorizer.group('*').resource('*').check('*').allowed()"

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 
+from isthmus.api.access import IN_ORDER
 from isthmus.api.isthmus import HUB_MANAGER
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import NotFound
-from isthmus.install.kinds import IN_ORDER
 from isthmus.kube.client import Client, WriteOptions
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from isthmus.api.about import CLUSTER_ID, CLUSTER_SET
+from isthmus.api.access import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest, Resource
-from isthmus.install.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 
 # Who a member's agent is at its hub: this and the member's id.
 MEMBER_USER_PREFIX: Final = "isthmus:member:"

@@ -1,9 +1,9 @@
 import asyncio
 import json
 
+from isthmus.api.apps import DEPLOYMENTS, REPLICA_SETS, Deployment, ReplicaSet
 from isthmus.api.core import PODS
 from isthmus.api.scheme import Manifest
-from isthmus.local.rules.kinds import DEPLOYMENTS, REPLICA_SETS, Deployment, ReplicaSet
 from isthmus.local.rules.rollout import REVISION
 from tests.local.conftest import Around, eventually, kubectl
 

@@ -1,6 +1,6 @@
+from isthmus.api.apps import REPLICA_SETS, ReplicaSet
 from isthmus.api.core import PODS
 from isthmus.api.scheme import Manifest
-from isthmus.local.rules.kinds import REPLICA_SETS, ReplicaSet
 from tests.local.conftest import Around, eventually
 
 

@@ -1,9 +1,9 @@
 import pytest
 
+from isthmus.api.apps import STATEFUL_SETS
 from isthmus.api.core import PODS
 from isthmus.api.scheme import Manifest
 from isthmus.kube.informer import Change
-from isthmus.local.rules.kinds import STATEFUL_SETS
 from tests.conftest import EMBEDDED
 from tests.local.conftest import Around, eventually, kubectl
 

@@ -4,6 +4,15 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
+from isthmus.api.apps import (
+    Container,
+    ContainerPort,
+    Pod,
+    PodIP,
+    PodSpec,
+    PodStatus,
+    WorkloadCondition,
+)
 from isthmus.api.core import (
     CORE_MANAGED_BY,
     HEADLESS_LABEL,
@@ -16,15 +25,6 @@ from isthmus.api.core import (
 )
 from isthmus.api.meta import ObjectMeta
 from isthmus.local.rules.endpointslices import wanted_slices
-from isthmus.local.rules.kinds import (
-    Container,
-    ContainerPort,
-    Pod,
-    PodIP,
-    PodSpec,
-    PodStatus,
-    WorkloadCondition,
-)
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 HTTP = ServicePort(name="http", port=80, target_port=8080)

@@ -2,8 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from isthmus.api.apps import LabelSelector, Pod, ReplicaSet, SelectorRequirement
 from isthmus.api.meta import ObjectMeta, OwnerReference
-from isthmus.local.rules.kinds import LabelSelector, Pod, ReplicaSet, SelectorRequirement
 from isthmus.local.rules.ownership import claim, controller_of, owner_reference, selects
 
 WEB = LabelSelector(match_labels={"app": "web"})

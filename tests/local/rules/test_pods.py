@@ -2,8 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from isthmus.api.apps import ContainerStatus, Pod, PodSpec, PodStatus, WorkloadCondition, pods_of
 from isthmus.api.meta import ObjectMeta, OwnerReference
-from isthmus.local.rules.kinds import ContainerStatus, Pod, PodSpec, PodStatus, WorkloadCondition, pods_of
 from isthmus.local.rules.pods import available_after, first_to_go, from_template, is_active, next_availability
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -3,8 +3,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from isthmus.api.meta import ObjectMeta
-from isthmus.local.rules.kinds import (
+from isthmus.api.apps import (
     Deployment,
     DeploymentSpec,
     DeploymentStatus,
@@ -13,6 +12,7 @@ from isthmus.local.rules.kinds import (
     ReplicaSetStatus,
     WorkloadCondition,
 )
+from isthmus.api.meta import ObjectMeta
 from isthmus.local.rules.progress import deadline, deployment_status
 from isthmus.local.rules.revisions import History
 

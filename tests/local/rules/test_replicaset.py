@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from isthmus.api.apps import Pod, PodSpec, PodStatus, ReplicaSet, ReplicaSetSpec, WorkloadCondition
 from isthmus.api.meta import ObjectMeta
-from isthmus.local.rules.kinds import Pod, PodSpec, PodStatus, ReplicaSet, ReplicaSetSpec, WorkloadCondition
 from isthmus.local.rules.replicaset import replica_set_status, scaling
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -2,8 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from isthmus.api.meta import ObjectMeta
-from isthmus.local.rules.kinds import (
+from isthmus.api.apps import (
     Deployment,
     DeploymentSpec,
     LabelSelector,
@@ -12,6 +11,7 @@ from isthmus.local.rules.kinds import (
     ReplicaSetStatus,
     Strategy,
 )
+from isthmus.api.meta import ObjectMeta
 from isthmus.local.rules.revisions import History, annotations, history, new_replica_set, next_revision, too_old
 from isthmus.local.rules.rollout import HASH_LABEL, REVISION, template_hash
 

@@ -3,8 +3,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from isthmus.api.meta import ObjectMeta
-from isthmus.local.rules.kinds import (
+from isthmus.api.apps import (
     Deployment,
     DeploymentSpec,
     ReplicaSet,
@@ -13,6 +12,7 @@ from isthmus.local.rules.kinds import (
     RollingUpdate,
     Strategy,
 )
+from isthmus.api.meta import ObjectMeta
 from isthmus.local.rules.rollout import DESIRED_REPLICAS, Bounds, bounds, is_rolled_out, sizes, template_hash
 
 START = datetime(2030, 1, 1, tzinfo=UTC)

@@ -3,8 +3,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from isthmus.api.meta import ObjectMeta
-from isthmus.local.rules.kinds import (
+from isthmus.api.apps import (
     ControllerRevision,
     Pod,
     PodStatus,
@@ -15,6 +14,7 @@ from isthmus.local.rules.kinds import (
     Strategy,
     WorkloadCondition,
 )
+from isthmus.api.meta import ObjectMeta
 from isthmus.local.rules.statefulset import (
     REVISION_LABEL,
     new_pod,

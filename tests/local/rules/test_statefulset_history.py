@@ -1,7 +1,7 @@
 import msgspec
 
+from isthmus.api.apps import ControllerRevision, LabelSelector, StatefulSet, StatefulSetSpec
 from isthmus.api.meta import ObjectMeta
-from isthmus.local.rules.kinds import ControllerRevision, LabelSelector, StatefulSet, StatefulSetSpec
 from isthmus.local.rules.statefulset import revision_name
 from isthmus.local.rules.statefulset_history import outdated_revisions, wanted_revision
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from isthmus.api.apps import DEPLOYMENTS, REPLICA_SETS, Deployment, ReplicaSet
 from isthmus.api.meta import ObjectMeta
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Conflict, NotFound
@@ -14,7 +15,6 @@ from isthmus.kube.events import Recorder
 from isthmus.kube.request import DeleteOptions
 from isthmus.local.controllers.ownership import settle
 from isthmus.local.controllers.surroundings import MANAGER, Surroundings, reference
-from isthmus.local.rules.kinds import DEPLOYMENTS, REPLICA_SETS, Deployment, ReplicaSet
 from isthmus.local.rules.ownership import claim, is_controlled_by, owner_reference, selects
 from isthmus.local.rules.progress import deadline, deployment_status
 from isthmus.local.rules.replicaset import wanted_replicas

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from isthmus.api.apps import LabelSelector, metadata_of, pods_of
 from isthmus.api.core import (
     CORE_MANAGED_BY,
     ENDPOINT_SLICES,
@@ -19,7 +20,6 @@ from isthmus.api.scheme import Manifest
 from isthmus.kube.informer import Change
 from isthmus.local.controllers.surroundings import MANAGER, Surroundings
 from isthmus.local.rules.endpointslices import wanted_slices
-from isthmus.local.rules.kinds import LabelSelector, metadata_of, pods_of
 from isthmus.local.rules.ownership import selects
 from isthmus.runtime.controller import Controller
 from isthmus.runtime.converge import Converger

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from isthmus.api.apps import REPLICA_SETS, Pod, ReplicaSet, metadata_of, pods_of
 from isthmus.api.core import PODS
 from isthmus.api.meta import ObjectMeta
 from isthmus.api.scheme import Manifest
@@ -15,7 +16,6 @@ from isthmus.kube.request import DeleteOptions
 from isthmus.local.controllers.ownership import settle
 from isthmus.local.controllers.pending import PendingPods
 from isthmus.local.controllers.surroundings import MANAGER, Surroundings, reference
-from isthmus.local.rules.kinds import REPLICA_SETS, Pod, ReplicaSet, metadata_of, pods_of
 from isthmus.local.rules.ownership import claim, owner_reference, selects
 from isthmus.local.rules.pods import from_template, next_availability
 from isthmus.local.rules.replicaset import replica_set_status, scaling

@@ -5,15 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from isthmus.api.core import PODS
-from isthmus.api.meta import ObjectMeta
-from isthmus.api.scheme import Manifest
-from isthmus.errors import NotFound
-from isthmus.kube.client import WriteOptions
-from isthmus.kube.request import DeleteOptions
-from isthmus.local.controllers.ownership import settle
-from isthmus.local.controllers.surroundings import MANAGER, Surroundings
-from isthmus.local.rules.kinds import (
+from isthmus.api.apps import (
     CONTROLLER_REVISIONS,
     STATEFUL_SETS,
     ControllerRevision,
@@ -22,6 +14,14 @@ from isthmus.local.rules.kinds import (
     metadata_of,
     pods_of,
 )
+from isthmus.api.core import PODS
+from isthmus.api.meta import ObjectMeta
+from isthmus.api.scheme import Manifest
+from isthmus.errors import NotFound
+from isthmus.kube.client import WriteOptions
+from isthmus.kube.request import DeleteOptions
+from isthmus.local.controllers.ownership import settle
+from isthmus.local.controllers.surroundings import MANAGER, Surroundings
 from isthmus.local.rules.ownership import claim, is_controlled_by, owner_reference
 from isthmus.local.rules.pods import next_availability
 from isthmus.local.rules.statefulset import Step, new_pod, stateful_set_status, step

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from isthmus.api.apps import LabelSelector, Pod
 from isthmus.api.core import (
     CORE_MANAGED_BY,
     HEADLESS_LABEL,
@@ -24,7 +25,6 @@ from isthmus.api.core import (
 )
 from isthmus.api.meta import ObjectMeta, OwnerReference
 from isthmus.kit.names import digest
-from isthmus.local.rules.kinds import LabelSelector, Pod
 from isthmus.local.rules.ownership import selects
 from isthmus.local.rules.pods import is_ready, is_terminal, is_terminating
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from isthmus.api.apps import LabelSelector, SelectorRequirement
 from isthmus.api.meta import Object, OwnerReference
-from isthmus.local.rules.kinds import LabelSelector, SelectorRequirement
 
 T = TypeVar("T", bound=Object)
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from isthmus.api.apps import Pod, WorkloadCondition
 from isthmus.api.meta import OwnerReference
 from isthmus.api.scheme import Manifest
-from isthmus.local.rules.kinds import Pod, WorkloadCondition
 
 _ENDED = ("Succeeded", "Failed")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from isthmus.local.rules.kinds import Deployment, DeploymentStatus, ReplicaSet, WorkloadCondition
+from isthmus.api.apps import Deployment, DeploymentStatus, ReplicaSet, WorkloadCondition
 from isthmus.local.rules.replicaset import REPLICA_FAILURE, wanted_replicas
 from isthmus.local.rules.revisions import History
 from isthmus.local.rules.rollout import bounds, deployment_replicas

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from isthmus.local.rules.kinds import Pod, ReplicaSet, ReplicaSetStatus, WorkloadCondition
+from isthmus.api.apps import Pod, ReplicaSet, ReplicaSetStatus, WorkloadCondition
 from isthmus.local.rules.pods import first_to_go, is_active, is_available, is_ready, is_terminating
 
 REPLICA_FAILURE = "ReplicaFailure"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from isthmus.api.apps import Deployment, ReplicaSet
 from isthmus.api.scheme import Manifest
-from isthmus.local.rules.kinds import Deployment, ReplicaSet
 from isthmus.local.rules.ownership import owner_reference
 from isthmus.local.rules.replicaset import wanted_replicas
 from isthmus.local.rules.rollout import (

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from isthmus.api.apps import Deployment, ReplicaSet
 from isthmus.api.scheme import Manifest
-from isthmus.local.rules.kinds import Deployment, ReplicaSet
 from isthmus.local.rules.replicaset import wanted_replicas
 
 HASH_LABEL = "pod-template-hash"

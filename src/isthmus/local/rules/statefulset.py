@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from isthmus.api.apps import ControllerRevision, Pod, StatefulSet, StatefulSetStatus
 from isthmus.api.scheme import Manifest
-from isthmus.local.rules.kinds import ControllerRevision, Pod, StatefulSet, StatefulSetStatus
 from isthmus.local.rules.ownership import owner_reference
 from isthmus.local.rules.pods import from_template, is_available, is_ready, is_terminal, is_terminating
 from isthmus.local.rules.rollout import template_hash

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from isthmus.api.apps import ControllerRevision, StatefulSet
 from isthmus.api.scheme import Manifest
-from isthmus.local.rules.kinds import ControllerRevision, StatefulSet
 from isthmus.local.rules.ownership import owner_reference
 from isthmus.local.rules.statefulset import revision_name
 
