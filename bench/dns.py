@@ -29,7 +29,7 @@ from isthmus.api.mcs import CLUSTER_SET_IP, SERVICE_IMPORTS, ZONE, ImportedPort,
 from isthmus.api.meta import ObjectMeta
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver.app import APIServer, ServerOptions
-from isthmus.errors import IsthmusError
+from isthmus.errors import Invalid, IsthmusError, Unreachable
 from isthmus.kit.dns.client import resolve
 from isthmus.kit.dns.message import Rcode
 from isthmus.kit.dns.records import Address, Record, Service, Text, Type
@@ -80,11 +80,11 @@ class Measured:
 
 
 def run() -> Iterator[Result]:
-    """The figures; ends the program where a tool or a second core is missing."""
+    """The figures; raises Invalid where a tool or a second core is missing."""
     knotd, dnsperf = _tool("knotd"), _tool("dnsperf")
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
-        raise SystemExit("this needs two cores: one for the server, one for the load")
+        raise Invalid("this needs two cores: one for the server, one for the load")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         subjects = [
             stack.enter_context(started(Path(folder), core=cores[0])) for started in (_isthmus, _knot_with(knotd))
@@ -109,7 +109,7 @@ def _results(rounds: Sequence[Sequence[Measured]]) -> Iterator[Result]:
 def _tool(name: str) -> str:
     found = shutil.which(name, path=_PATH)
     if found is None:
-        raise SystemExit(f"no {name} here. Type: apt-get install knot dnsperf")
+        raise Invalid(f"no {name} here. Type: apt-get install knot dnsperf")
     return found
 
 
@@ -241,7 +241,7 @@ async def _compare(subjects: Sequence[Subject], asked: Sequence[tuple[str, str]]
     for name, kind in [*asked[:8], *asked[-8:]]:
         ours, theirs = [await _told(subject, name, kind) for subject in subjects]
         if ours != theirs:
-            raise SystemExit(f"the servers differ about {name} {kind}: {ours}; {theirs}")
+            raise Invalid(f"the servers differ about {name} {kind}: {ours}; {theirs}")
 
 
 async def _told(subject: Subject, name: str, kind: str) -> tuple[int, frozenset[Record]]:
@@ -253,7 +253,7 @@ async def _told(subject: Subject, name: str, kind: str) -> tuple[int, frozenset[
                 return reply.rcode, frozenset(reply.answers)
         # It has not begun, or does not know everything yet.
         await asyncio.sleep(0.05)
-    raise SystemExit(f"{subject.name} did not start")
+    raise Unreachable(f"{subject.name} did not start")
 
 
 def _measure(subject: Subject, dnsperf: str, questions: Path, cores: Sequence[int]) -> Measured:

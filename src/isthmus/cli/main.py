@@ -24,9 +24,9 @@ COMMANDS = {
     "exec": "pods",
     "logs": "pods",
     "kubectl": "pods",
-    "agent": "processes",
-    "hub": "processes",
-    "dns": "processes",
+    "agent": "agent",
+    "hub": "hub",
+    "dns": "dns",
     "completion": "completion",
 }
 # Exit codes that scripts can tell apart.

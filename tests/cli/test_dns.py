@@ -1,7 +1,7 @@
 import click
 import pytest
 
-from isthmus.cli.processes import address
+from isthmus.cli.dns import address
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,29 @@
+"""`isthmus agent`: the process that joins one cluster to its set."""
+
+from pathlib import Path
+
+import click
+
+from isthmus.agent.app import AgentOptions, run
+from isthmus.cli.processes import FILE, common, run_forever
+
+
+@click.command("agent", epilog="Example:  isthmus agent --hub-kubeconfig hub.yaml --cluster east --set prod")
+@click.option("--hub-kubeconfig", type=FILE, required=True, help="The hub, as this member may use it.")
+@click.option("--cluster", required=True, metavar="ID", help="The id under which the hub knows this member.")
+@click.option("--set", "set_name", required=True, metavar="NAME", help="The cluster set.")
+@click.option("--heartbeat", default=10.0, show_default=True, help="Seconds between signs of life.")
+@common
+def agent_command(
+    hub_kubeconfig: Path,
+    cluster: str,
+    set_name: str,
+    heartbeat: float,
+    kubeconfig: Path | None,
+    **logging: object,
+) -> None:
+    """Run a member's agent: exports up, imports down, heartbeat."""
+    options = AgentOptions(
+        hub_kubeconfig=hub_kubeconfig, kubeconfig=kubeconfig, cluster=cluster, set=set_name, heartbeat=heartbeat
+    )
+    run_forever(run(options), **logging)

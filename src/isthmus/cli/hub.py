@@ -1,0 +1,19 @@
+"""`isthmus hub`: the process that judges the members of a set."""
+
+from pathlib import Path
+
+import click
+
+from isthmus.cli.processes import common, run_forever
+from isthmus.hub.app import HubOptions, run
+
+
+@click.command("hub", epilog="Example:  isthmus hub --kubeconfig hub.yaml --set prod")
+@click.option("--set", "set_name", required=True, metavar="NAME", help="The cluster set.")
+@click.option("--silent-after", default=30.0, show_default=True, help="Seconds without a sign of life.")
+@click.option("--brake", default=300.0, show_default=True, help="Seconds to hold back when many fall silent at once.")
+@common
+def hub_command(set_name: str, silent_after: float, brake: float, kubeconfig: Path | None, **logging: object) -> None:
+    """Run the hub's controller: verdicts on the health of members."""
+    options = HubOptions(kubeconfig=kubeconfig, set=set_name, silent_after=silent_after, brake=brake)
+    run_forever(run(options), **logging)
