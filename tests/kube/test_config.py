@@ -178,7 +178,7 @@ EXEC = {"apiVersion": "client.authentication.k8s.io/v1", "command": "x", "intera
         (kubeconfig({"server": "https://[::1"}), ["clusters[k].cluster.server", "https://HOST:PORT"]),
         (kubeconfig({"server": "https://x:123456"}), ["clusters[k].cluster.server", "https://HOST:PORT"]),
         (kubeconfig({"server": 7}), ["clusters[0].cluster.server", "Expected `str`, got `int`"]),
-        (kubeconfig({"proxy-url": "http://p"}), ["clusters[k].cluster.proxy-url", "remove"]),
+        (kubeconfig({"proxy-url": "socks5://p"}), ["clusters[k].cluster.proxy-url", "http://HOST:PORT"]),
         (kubeconfig({"certificate-authority": "nowhere"}), ["certificate-authority", "nowhere", "No such file"]),
         (kubeconfig({"certificate-authority-data": "!!"}), ["certificate-authority-data", "not base64"]),
         (kubeconfig({"certificate-authority-data": b64(b"hello")}), ["certificate-authority-data", "PEM"]),

@@ -31,6 +31,7 @@ class Config:
     namespace: str = "default"
     trust: Trust = NO_TRUST
     server_name: str = ""
+    proxy: str = ""
     compression: bool = True
     token: Material | None = None
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
@@ -106,8 +107,6 @@ class _Reader:
 
     def config(self) -> Config:
         cluster, user = self._cluster, self._user
-        if cluster.proxy_url:
-            raise Invalid(f"{self._in_cluster}.proxy-url: proxies are not supported yet; remove the field")
         if user.auth_provider:
             raise Invalid(f"{self._in_user}.auth-provider: Kubernetes has dropped these; use an exec plugin instead")
         trust = self._trust(cluster, user)
@@ -117,6 +116,7 @@ class _Reader:
             namespace=self._chosen.namespace or "default",
             trust=trust,
             server_name=cluster.tls_server_name or "",
+            proxy=self._proxy(cluster.proxy_url or ""),
             compression=not cluster.disable_compression,
             token=self._token(user),
             headers=(*_basic(user), *self._impersonation(user)),
@@ -133,6 +133,13 @@ class _Reader:
         if problem := _problem_with(server):
             raise Invalid(f"{self._in_cluster}.server: {problem}")
         return server
+
+    def _proxy(self, url: str) -> str:
+        if url and _problem_with(url):
+            raise Invalid(
+                f"{self._in_cluster}.proxy-url: {url!r} is no proxy; write http://HOST:PORT or https://HOST:PORT"
+            )
+        return url
 
     def _trust(self, cluster: ClusterInfo, user: UserInfo) -> Trust:
         insecure = bool(cluster.insecure_skip_tls_verify)
@@ -213,6 +220,7 @@ class _Reader:
             "tls-server-name": cluster.tls_server_name,
             "insecure-skip-tls-verify": cluster.insecure_skip_tls_verify,
             "certificate-authority-data": base64.b64encode(authority.read()).decode() if authority else None,
+            "proxy-url": cluster.proxy_url,
             "disable-compression": cluster.disable_compression,
             "config": next(
                 (e.get("extension") for e in cluster.extensions or () if e.get("name") == EXEC_EXTENSION),

@@ -153,6 +153,7 @@ class Transport:
                     headers=[*self._headers.items(), *identity.headers],
                     ssl=self._tls_for(identity),
                     server_hostname=self._config.server_name or None,
+                    proxy=self._config.proxy or None,
                     heartbeat=KEEPALIVE_IDLE,
                     max_msg_size=MAX_PROBLEM,
                 )
@@ -202,6 +203,7 @@ class Transport:
             timeout=limits,
             ssl=self._tls_for(identity),
             server_hostname=self._config.server_name or None,
+            proxy=self._config.proxy or None,
         )
 
     def _url(self, request: Request) -> URL:
