@@ -57,7 +57,8 @@ def kind_of(item: pytest.Item) -> str:
     kind = callspec.params.get("kind") if callspec else None
     if kind in KINDS:
         return str(kind)
-    return "embedded" if "end_to_end" in item.path.parts else RULE
+    embedded = "end_to_end" in item.path.parts or "embedded_fleet" in getattr(item, "fixturenames", ())
+    return "embedded" if embedded else RULE
 
 
 def table(items: list[pytest.Item]) -> str:

@@ -66,6 +66,7 @@ class Informer(Generic[T]):
         self.store: Store[T] = Store(indexes)
         self.synced = False
         self.fresh_lists = 0
+        self._gone_back: list[Callable[[], None]] = []
         self.last_heard = self.listed_at = clock.monotonic()
         self.failing_since: float | None = None
         self.problem = ""
@@ -102,6 +103,10 @@ class Informer(Generic[T]):
         if watching is not None:
             watching.reschedule(asyncio.get_running_loop().time())
 
+    def when_gone_back(self, handler: Callable[[], None]) -> None:
+        """Call `handler` when the server turns out to have forgotten, before anything it says is listed again."""
+        self._gone_back.append(handler)
+
     def select(self, selection: Selection) -> None:
         """Follow another selection from now on; what it leaves out goes with the list that this asks for."""
         if selection != self._selection:
@@ -137,6 +142,8 @@ class Informer(Generic[T]):
             # It was restored from a backup, or forgot: what we have is of a future that it will not see.
             log.warning("server has gone back in time, listing again", extra=self._facts())
             self._version = ""
+            for handler in self._gone_back:
+                handler()
 
     async def _list(self) -> None:
         if self._streams:

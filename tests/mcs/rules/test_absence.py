@@ -202,6 +202,15 @@ def test_the_digest_is_over_names_and_uids_per_namespace() -> None:
     assert exports_of({}) == {}
 
 
+def test_a_hub_that_went_back_is_not_believed_until_the_exporter_has_spoken_again() -> None:
+    memory = Memory().heard(roster(east(SHOP, epoch=7)))
+    assert verdict(facts(known=roster(east(epoch=5))), memory).held, "seen by a look, not only by a judgement"
+    restored = facts(known=roster(east(epoch=7)))
+    doubting = Memory().heard(restored.roster).doubting(restored.roster)
+    assert verdict(restored, doubting).held, "old exports and an old Member agree with each other"
+    assert verdict(facts(known=roster(east(epoch=8))), doubting).gone == {SHOP}
+
+
 def test_the_epoch_rises_with_every_change_and_when_all_is_published_anew() -> None:
     one = exports_of({SHOP: "1"})
     start = next_exports(Exports(), one, anew=True)

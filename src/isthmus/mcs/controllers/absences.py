@@ -15,6 +15,8 @@ from isthmus.runtime.reconcile import After, Done, Request
 _LOOK = 1.0
 # Deletions of exports that no import here names pile up to this; forgotten ones fall back on agreement.
 _REMEMBERED = 10_000
+# All watches notice within this many seconds that the hub has gone back in time: it did so once.
+_ONE_RESTORE = 30.0
 
 
 class Absences:
@@ -38,11 +40,14 @@ class Absences:
         self._held: set[ImportKey] = set()
         self._memory = Memory()
         self._list_at: float | None = None
+        self._forgot_at = -_ONE_RESTORE
         self.roster = Roster()
         member.imports.subscribe(self._import_changed)
         for informer in (hub.own, hub.others):
             informer.subscribe(self._export_changed)
             informer.when_listed(self._exports_listed)
+        for watched in (hub.own, hub.others, hub.members):
+            watched.when_gone_back(self._hub_forgot)
         hub.members.subscribe(self._member_changed)
         hub.members.when_listed(self._members_listed)
 
@@ -135,14 +140,23 @@ class Absences:
     def _member_changed(self, change: Change[Member]) -> None:
         now = self._clock.monotonic()
         if change.after is not None:
-            self.roster = self.roster.changed(change.after, now)
+            self._know(self.roster.changed(change.after, now))
         elif change.before is not None and change.seen:
-            self.roster = self.roster.deleted(change.before.metadata.name, now)
-        self._ask_held()
-        self._look()
+            self._know(self.roster.deleted(change.before.metadata.name, now))
 
     def _members_listed(self) -> None:
-        self.roster = self.roster.listed(self._hub.members.store.all(), self._clock.monotonic())
+        self._know(self.roster.listed(self._hub.members.store.all(), self._clock.monotonic()))
+
+    def _hub_forgot(self) -> None:
+        """Its exports and its Members are old together, and so agree with each other."""
+        now = self._clock.monotonic()
+        if now - self._forgot_at >= _ONE_RESTORE:
+            self._forgot_at = now
+            self._memory = self._memory.doubting(self.roster)
+
+    def _know(self, roster: Roster) -> None:
+        self.roster = roster
+        self._memory = self._memory.heard(roster)
         self._ask_held()
         self._look()
 

@@ -113,6 +113,14 @@ class Memory:
     braked: frozenset[ImportKey] = frozenset()
     braked_at: float = 0.0
 
+    def heard(self, roster: Roster) -> "Memory":
+        """After every look at the members: what a hub said once, it must not unsay by going back in time."""
+        return replace(self, epochs=_epochs(roster, self.epochs))
+
+    def doubting(self, roster: Roster) -> "Memory":
+        """After the hub has gone back in time: only what exporters say from now on, with a higher epoch, counts."""
+        return replace(self, epochs={owner: epoch + 1 for owner, epoch in _epochs(roster, self.epochs).items()})
+
 
 @dataclass(frozen=True)
 class Verdict:
