@@ -84,3 +84,10 @@ def test_logs_and_exit_codes_pass_through(shop: CommandLine) -> None:
         lambda: "GET /" in shop.well("logs", "east", pod.removeprefix("pod/"), "-n", "prod"), "requests are logged"
     )
     assert shop("exec", "-n", "prod", "west", "customer", "--", "sh", "-c", "exit 7").returncode == 7
+
+
+def test_a_stopped_cluster_is_reached_at_once_when_it_is_started_again(shop: CommandLine) -> None:
+    shop.well("stop", "east")
+    assert shop.units()["east"]["state"] == "stopped"
+    shop.well("start", "east")
+    eventually(lambda: shop.curl("west"), "the shop answers again")

@@ -52,9 +52,12 @@ class Netlink:
         """Give the socket back."""
         self._socket.close()
 
-    def add_bridge(self, name: str) -> None:
-        """Make a bridge that is up; one that exists already is kept."""
-        body = _link(up=True) + _text(_IFLA_IFNAME, name) + _nest(_IFLA_LINKINFO, _text(_INFO_KIND, "bridge"))
+    def add_bridge(self, name: str, *, mac: bytes = b"") -> None:
+        """Make a bridge that is up; one that exists already is kept. Without a `mac` it takes one of its ports'."""
+        body = _link(up=True) + _text(_IFLA_IFNAME, name)
+        if mac:
+            body += _attribute(_IFLA_ADDRESS, mac)
+        body += _nest(_IFLA_LINKINFO, _text(_INFO_KIND, "bridge"))
         try:
             self._ask(_NEWLINK, _CREATE | _EXCLUSIVE, body)
         except FileExistsError:

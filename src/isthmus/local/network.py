@@ -17,6 +17,8 @@ from isthmus.local.netlink import Netlink, Peer
 BRIDGE = "set0"
 _LOOPBACK = 1
 _BACKLOG = 512
+# What neighbours remember of a node stays true when it is made again (pods have the cluster's number in the middle).
+_MAC_PREFIX = b"\x02\x69\x00\x00"
 _NODE_SETTINGS = {
     "ipv4/ip_forward": "1",
     "ipv6/conf/all/forwarding": "1",
@@ -54,7 +56,7 @@ class NodeNetwork:
 
     def attach(self, bridge: Netlink, index: int) -> None:
         """Join the bridge, take the node's addresses, and make the service range local."""
-        bridge.add_veth(_port(self.number), index, Peer("eth0", self._namespace))
+        bridge.add_veth(_port(self.number), index, Peer("eth0", self._namespace, _mac(self.number)))
         with inside(self._namespace):
             _configure(_NODE_SETTINGS)
             self._netlink = netlink = Netlink()
@@ -106,7 +108,7 @@ class SetNetwork:
         netlink = Netlink()
         try:
             netlink.set_up(_LOOPBACK)
-            netlink.add_bridge(BRIDGE)
+            netlink.add_bridge(BRIDGE, mac=_mac(0))
             index = socket.if_nametoindex(BRIDGE)
             for pair in (SET_GATEWAY, HUB):
                 for address, prefix in zip(pair, NODE_PREFIXES, strict=True):
@@ -170,6 +172,10 @@ def remove_routes(netlink: Netlink, to: ClusterAddresses) -> None:
 def _configure(settings: dict[str, str]) -> None:
     for name, value in settings.items():
         Path("/proc/sys/net", name).write_text(value)
+
+
+def _mac(number: int) -> bytes:
+    return _MAC_PREFIX + number.to_bytes(2)
 
 
 def _port(number: int) -> str:

@@ -89,16 +89,15 @@ class Supervisor:
 
     async def _start(self, names: list[str], peer: Peer) -> None:
         hub_runs = HUB in self.clusters
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for name in names:
-                    starting = self.clusters[name].start(self.network, hub_runs=hub_runs, say=peer.say)
-                    tasks.create_task(starting, name=f"start {name}")
-        except* IsthmusError as group:
-            # What was begun is taken back, so that the next `up` starts from a clean place.
-            for name in names:
-                await self.clusters.pop(name).end()
-            raise group.exceptions[0] from None
+        starting = (self.clusters[name].start(self.network, hub_runs=hub_runs, say=peer.say) for name in names)
+        ended = await asyncio.gather(*starting, return_exceptions=True)
+        problems = [problem for problem in ended if isinstance(problem, BaseException)]
+        if not problems:
+            return
+        # What was begun is taken back, so that the next `up` starts from a clean place.
+        for name in names:
+            await self.clusters.pop(name).end()
+        raise problems[0]
 
     def _keep(self, keeper: Keeper) -> None:
         keeper.start(self._tasks)
