@@ -179,7 +179,8 @@ class Informer(Generic[T]):
             raise
         except (TimeoutError, StopAsyncIteration, errors.Unreachable, errors.Refused) as problem:
             self._streams = False
-            raise errors.Unreachable(f"no streaming list, pages next: {problem}") from problem
+            why = str(problem) or f"nothing came for {SILENCE_IN_A_LIST:g} s"
+            raise errors.Unreachable(f"no streaming list, pages next: {why}") from problem
         self._heard()
         return batch
 
