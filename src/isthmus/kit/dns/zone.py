@@ -86,18 +86,6 @@ class Zone:
         rcode = Rcode.NOERROR if name in self._by_name or name in self._below else Rcode.NXDOMAIN
         return Answer(rcode, tuple(found), authority=(self._authority,))
 
-    def _follow(self, question: Question) -> tuple[list[Record], str]:
-        """The records that answer, aliases first; and the name at which there were none, if it came to that."""
-        found, name = [], question.name
-        for _ in range(_MOST_ALIASES):
-            matching = self._matching(name, question.type)
-            found += matching
-            alias = matching[0].data if matching else None
-            if not isinstance(alias, Pointer) or alias.type != Type.CNAME or question.type == Type.CNAME:
-                return found, "" if matching or not within(name, self.origin) else name
-            name = alias.target
-        return found, ""
-
     def _matching(self, name: str, kind: int) -> list[Record]:
         at = dict.fromkeys(record for records in self._by_name.get(name, {}).values() for record in records)
         if kind == Type.ANY:
