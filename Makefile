@@ -20,7 +20,7 @@ check:
 
 real:
 	@scripts/environment dev
-	@$(BIN)/python -m tests.real.build
+	@$(BIN)/python -m tests.real
 
 bench:
 	@scripts/environment dev

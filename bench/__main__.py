@@ -6,7 +6,7 @@ import sys
 
 from isthmus.errors import IsthmusError
 
-ALL = ("propagation", "burst", "dns", "apiserver", "local")
+ALL = ("propagation", "burst", "rolled", "memory", "crowd", "importers", "dns", "nodes", "apiserver", "local")
 
 
 def main() -> int:

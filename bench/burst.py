@@ -9,9 +9,8 @@ address, and its status: 13 writes, so many at a time that more would not be fas
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import uvloop
 
@@ -27,21 +26,17 @@ from bench.floor import (
     copies,
     prepare,
 )
-from bench.real import NAMESPACE, RealSet, follow, is_ready, real_set
+from bench.real import NAMESPACE, RealSet, follow, is_ready, real_set, side_by_side
 from bench.result import Result
 from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS, ServiceExport, ServiceImport
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.kube.client import Client
 from isthmus.testing import objects
 
-T = TypeVar("T")
-
-GOAL = 0.4
-SERVICES = 200
+GOAL = 0.5
+SERVICES = 500
 WARM_UP = 20
 ROUNDS = 3
-# Writes under way at a time, to each server.
-WRITERS = 16
 # Seconds.
 SETTLE = 3.0
 LIMIT = 180.0
@@ -74,7 +69,7 @@ async def _measured() -> list[Round]:
 
 
 async def _round(fleet: RealSet, names: Sequence[str]) -> Round:
-    await _side_by_side(names, lambda name: _serve(fleet.east, name))
+    await side_by_side(names, lambda name: _serve(fleet.east, name))
     await asyncio.sleep(SETTLE)
     ours = len(names) / await _export(fleet, names)
     await asyncio.sleep(SETTLE)
@@ -102,7 +97,7 @@ async def _export(fleet: RealSet, names: Sequence[str]) -> float:
             tasks.create_task(follow(fleet.east, SERVICE_EXPORTS, NAMESPACE, exports.told)),
         ]
         began = time.monotonic()
-        await _side_by_side(names, lambda name: fleet.east.create(EXPORT, objects.service_export(NAMESPACE, name)))
+        await side_by_side(names, lambda name: fleet.east.create(EXPORT, objects.service_export(NAMESPACE, name)))
         for each in (east, west, exports):
             await asyncio.wait_for(each.all.wait(), LIMIT)
         for task in following:
@@ -131,10 +126,10 @@ async def _write(fleet: RealSet, made: Sequence[Made]) -> float:
     """Seconds for the raw writes."""
     began = time.monotonic()
     await asyncio.gather(
-        _side_by_side(made, lambda each: _write_export(fleet.east, each.export)),
-        _side_by_side(made, lambda each: fleet.hub.create(EXPORTED, each.exported)),
-        _side_by_side(made, lambda each: _write_import(fleet.east, each.imported["east"])),
-        _side_by_side(made, lambda each: _write_import(fleet.west, each.imported["west"])),
+        side_by_side(made, lambda each: _write_export(fleet.east, each.export)),
+        side_by_side(made, lambda each: fleet.hub.create(EXPORTED, each.exported)),
+        side_by_side(made, lambda each: _write_import(fleet.east, each.imported["east"])),
+        side_by_side(made, lambda each: _write_import(fleet.west, each.imported["west"])),
     )
     return time.monotonic() - began
 
@@ -159,14 +154,3 @@ async def _update(
     version = {"resourceVersion": seen["metadata"]["resourceVersion"]}
     manifest = wanted | {"metadata": wanted["metadata"] | version}
     return await client.update(kind, manifest, subresource=subresource)
-
-
-async def _side_by_side(items: Sequence[T], work: Callable[[T], Awaitable[object]]) -> None:
-    """Do the work of all items, WRITERS of them at a time."""
-    waiting = iter(items)
-
-    async def worker() -> None:
-        for item in waiting:
-            await work(item)
-
-    await asyncio.gather(*(worker() for _ in range(WRITERS)))

@@ -33,7 +33,7 @@ def process(command: list[str], log: Path, descriptors: tuple[int, ...] = ()) ->
             started.wait()
 
 
-def pss(pid: int) -> float:
+def pss(pid: int | str) -> float:
     """MiB of memory that a process has, shared pages counted in proportion; 0 where it has ended."""
     with suppress(OSError):
         found = re.search(r"^Pss: +([0-9]+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)

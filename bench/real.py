@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ T = TypeVar("T")
 SET = "bench"
 NAMESPACE = "bench"
 MEMBERS = ("east", "west")
+# Writes under way at a time, to each server.
+WRITERS = 16
 # Seconds.
 READY_LIMIT = 60.0
 TRIES = 100
@@ -35,11 +37,12 @@ TRIES = 100
 
 @dataclass(frozen=True)
 class RealSet:
-    """A running set: a client of an admin for each cluster."""
+    """A running set: a client of an admin for each cluster, and the processes of Isthmus by their cluster."""
 
     hub: Client
     east: Client
     west: Client
+    pids: dict[str, int]
 
     @property
     def all(self) -> tuple[Client, ...]:
@@ -67,11 +70,12 @@ async def real_set() -> AsyncIterator[RealSet]:
             await bootstrap_hub(clients["hub"], SET, [NewMember(name, uid)])
             await make_namespace(clients[name], NAMESPACE)
         hub = planes["hub"].kubeconfig
-        stack.enter_context(isthmus(folder / "hub.log", "hub", f"--kubeconfig={hub}", f"--set={SET}"))
+        pids = {"hub": stack.enter_context(isthmus(folder / "hub.log", "hub", f"--kubeconfig={hub}", f"--set={SET}"))}
         for name in MEMBERS:
             words = ["agent", f"--hub-kubeconfig={hub}", f"--kubeconfig={planes[name].kubeconfig}"]
-            stack.enter_context(isthmus(folder / f"{name}.log", *words, f"--cluster={name}", f"--set={SET}"))
-        yield RealSet(**clients)
+            log = folder / f"{name}.log"
+            pids[name] = stack.enter_context(isthmus(log, *words, f"--cluster={name}", f"--set={SET}"))
+        yield RealSet(**clients, pids=pids)
 
 
 def client_of(plane: ControlPlane) -> Client:
@@ -116,10 +120,21 @@ async def make_namespace(client: Client, name: str) -> None:
 
 
 @contextmanager
-def isthmus(log: Path, *words: str) -> Iterator[None]:
-    """One of the processes of Isthmus, as a supervisor starts it."""
-    with process([sys.executable, "-m", "isthmus.cli.main", *words], log):
-        yield
+def isthmus(log: Path, *words: str) -> Iterator[int]:
+    """One of the processes of Isthmus, as a supervisor starts it; its pid."""
+    with process([sys.executable, "-m", "isthmus.cli.main", *words], log) as started:
+        yield started.pid
+
+
+async def side_by_side(items: Sequence[T], work: Callable[[T], Awaitable[object]]) -> None:
+    """Do the work of all items, WRITERS of them at a time."""
+    waiting = iter(items)
+
+    async def worker() -> None:
+        for item in waiting:
+            await work(item)
+
+    await asyncio.gather(*(worker() for _ in range(WRITERS)))
 
 
 async def wait_ready(member: Client, name: str) -> None:

@@ -7,10 +7,13 @@ import pytest
 
 from tests.real.build import binary
 from tests.real.controlplane import ControlPlane
+from tests.real.fixtures import node_clusters
+
+__all__ = ["node_clusters"]
 
 pytest_plugins = ("tests.traceability",)
 
-EMBEDDED, CONTROL_PLANE = "embedded", "control plane"
+EMBEDDED, CONTROL_PLANE, NODES = "embedded", "control plane", "nodes"
 
 
 @pytest.fixture(params=[EMBEDDED, CONTROL_PLANE])

@@ -1,12 +1,24 @@
 """What an agent needs of its cluster."""
 
+import contextlib
 import copy
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
-from isthmus.agent.needs import missing, served_properties
-from isthmus.api.core import CRDS
+import pytest
+
+from isthmus.agent.needs import BESIDE, missing, served_properties
+from isthmus.api.core import CRDS, ENDPOINT_SLICES, MANAGED_BY_LABEL
 from isthmus.api.crds import ABOUT_CRDS, MCS_CRDS
-from isthmus.api.isthmus import SYSTEM_NAMESPACE
+from isthmus.api.isthmus import MANAGED_BY, SYSTEM_NAMESPACE
+from isthmus.api.mcs import SERVICE_IMPORTS, SOURCE_CLUSTER_LABEL
+from isthmus.api.mcs import SERVICE_NAME_LABEL as IMPORT_NAME_LABEL
+from isthmus.api.scheme import Manifest, Resource
+from isthmus.errors import NotFound
+from isthmus.hub.bootstrap import bootstrap_member
+from isthmus.kube.client import WriteOptions
+from isthmus.testing import objects
 from isthmus.testing.cluster import EmbeddedHost, TestCluster
 from isthmus.testing.waiting import eventually
 
@@ -39,3 +51,53 @@ async def test_an_older_about_api_will_do(tmp_path: Path) -> None:
             return kind.version if kind is not None else ""
 
         assert await eventually(served) == "v1alpha1"
+
+
+def slice_managed_by(manager: str) -> Manifest:
+    piece = objects.endpoints("default", "shop", ["10.66.0.6"])
+    labels = {IMPORT_NAME_LABEL: "shop", SOURCE_CLUSTER_LABEL: "far", MANAGED_BY_LABEL: manager}
+    piece["metadata"] |= {"name": "shop-far", "labels": labels}
+    return piece
+
+
+def hand_made_import() -> Manifest:
+    return {
+        "apiVersion": SERVICE_IMPORTS.api_version,
+        "kind": SERVICE_IMPORTS.kind,
+        "metadata": {"name": "theirs", "namespace": "default"},
+        "spec": {"type": "Headless", "ports": [{"port": 7}]},
+    }
+
+
+@pytest.fixture
+async def member(cluster: TestCluster) -> AsyncIterator[TestCluster]:
+    """A cluster that an agent could work in; nothing is left in its namespace default."""
+    await bootstrap_member(cluster.client)
+    yield cluster
+    for kind, name in ((ENDPOINT_SLICES, "shop-far"), (SERVICE_IMPORTS, "theirs")):
+        with contextlib.suppress(NotFound):
+            await cluster.client.delete(cast("Resource[object]", kind), name, namespace="default")
+
+
+async def test_nothing_is_missing_where_only_we_have_been(member: TestCluster) -> None:
+    await member.client.create(ENDPOINT_SLICES, slice_managed_by(MANAGED_BY), namespace="default")
+    await member.client.create(SERVICE_IMPORTS, hand_made_import(), namespace="default")
+    assert await missing(member.client) == ""
+
+
+async def test_slices_that_another_implementation_manages_keep_us_from_starting(member: TestCluster) -> None:
+    await member.client.create(ENDPOINT_SLICES, slice_managed_by("other-mcs.example.com"), namespace="default")
+    said = await missing(member.client)
+    assert "other-mcs.example.com" in said
+    assert BESIDE in said
+    assert await missing(member.client, beside=True) == ""
+
+
+async def test_an_import_with_a_status_of_anothers_keeps_us_from_starting(member: TestCluster) -> None:
+    await member.client.create(SERVICE_IMPORTS, hand_made_import(), namespace="default")
+    status = {"status": {"clusters": [{"cluster": "far"}]}}
+    other = WriteOptions(manager="other-operator")
+    await member.client.merge_patch(
+        SERVICE_IMPORTS, "theirs", status, namespace="default", subresource="status", options=other
+    )
+    assert "other-operator" in await missing(member.client)

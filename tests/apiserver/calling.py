@@ -14,6 +14,7 @@ import msgspec
 
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver.app import APIServer, ServerOptions
+from isthmus.kit.clock import SYSTEM, Clock
 
 JSON, YAML = "application/json", "application/yaml"
 MERGE = "application/merge-patch+json"
@@ -133,6 +134,7 @@ async def serving(
     window: int = 5000,
     kubelet: Path | None = None,
     advertised: tuple[tuple[str, int], ...] = (),
+    clock: Clock = SYSTEM,
 ) -> AsyncIterator[Api]:
     """An API server of its own, and a caller who is `admin`."""
     options = ServerOptions(
@@ -144,7 +146,7 @@ async def serving(
         kubelet_socket=kubelet,
         advertised=advertised,
     )
-    async with APIServer(options) as server, aiohttp.ClientSession() as session:
+    async with APIServer(options, clock=clock) as server, aiohttp.ClientSession() as session:
         yield Api(server, session, client_tls(server, folder, "admin", ("system:masters",)))
 
 

@@ -21,6 +21,11 @@ KINDS = {
     "policy": ("policy/v1", "Eviction"),
     "autoscaling": ("autoscaling/v1", "Scale"),
     "authentication": ("authentication.k8s.io/v1", "TokenRequest TokenReview SelfSubjectReview"),
+    "rbac": ("rbac.authorization.k8s.io/v1", "ClusterRole ClusterRoleBinding Role RoleBinding"),
+    "admissionregistration": (
+        "admissionregistration.k8s.io/v1",
+        "ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding",
+    ),
     "authorization": (
         "authorization.k8s.io/v1",
         "SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview LocalSubjectAccessReview",

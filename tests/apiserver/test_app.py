@@ -201,7 +201,7 @@ async def test_kubectl_is_told_of_mistakes(kubectl: Kubectl) -> None:
     typo = SHOP.replace("replicas:", "replcas:")
     assert 'unknown field "spec.replcas"' in await kubectl("apply", "-f", "-", given=typo, code=1)
     assert "not found" in await kubectl("get", "ns/nowhere", code=1)
-    assert "doesn't have a resource type" in await kubectl("get", "clusterroles", code=1)
+    assert "doesn't have a resource type" in await kubectl("get", "ingresses", code=1)
     assert "no matches for kind" in await kubectl("apply", "-f", "-", given=yaml.safe_dump(widget("a")), code=1)
 
 

@@ -22,7 +22,7 @@ async def token_for(api: Api, **spec: object) -> str:
 async def test_a_token_speaks_for_its_service_account_while_that_is_there(api: Api, tmp_path: Path) -> None:
     await api.until("GET", f"{HOME}/serviceaccounts/default", 200)
     token = await token_for(api)
-    assert await anonymous(api, "/api/v1/pods", token) == 200
+    assert await anonymous(api, "/apis", token) == 200
     review = {"spec": {"token": token}}
     status = (await api("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review)).body["status"]
     assert status["user"]["username"] == "system:serviceaccount:default:default"
@@ -30,22 +30,22 @@ async def test_a_token_speaks_for_its_service_account_while_that_is_there(api: A
     # The next account of that name is another one.
     await api("DELETE", f"{HOME}/serviceaccounts/default")
     await api.until("GET", f"{HOME}/serviceaccounts/default", 200)
-    assert await anonymous(api, "/api/v1/pods", token) == 401
+    assert await anonymous(api, "/apis", token) == 401
 
 
 async def test_a_token_bound_to_a_pod_goes_with_it(api: Api, tmp_path: Path) -> None:
     await api.until("GET", f"{HOME}/serviceaccounts/default", 200)
     await api("POST", f"{HOME}/pods", pod("a"))
     token = await token_for(api, boundObjectRef={"kind": "Pod", "apiVersion": "v1", "name": "a"})
-    assert await anonymous(api, "/api/v1/pods", token) == 200
+    assert await anonymous(api, "/apis", token) == 200
     await api("DELETE", f"{HOME}/pods/a")
-    assert await anonymous(api, "/api/v1/pods", token) == 401
+    assert await anonymous(api, "/apis", token) == 401
 
 
 async def test_a_token_for_somebody_else_is_refused(api: Api, tmp_path: Path) -> None:
     await api.until("GET", f"{HOME}/serviceaccounts/default", 200)
     token = await token_for(api, audiences=["vault"])
-    assert await anonymous(api, "/api/v1/pods", token) == 401
+    assert await anonymous(api, "/apis", token) == 401
 
 
 @pytest.mark.parametrize("spoil", ["signature", "claims", "nothing"])
@@ -57,7 +57,7 @@ async def test_a_forged_token_is_refused(api: Api, tmp_path: Path, spoil: str) -
         "claims": f"{head}.{body[:-4]}AAAA.{signature}",
         "nothing": "not.a.token",
     }[spoil]
-    assert await anonymous(api, "/api/v1/pods", forged) == 401
+    assert await anonymous(api, "/apis", forged) == 401
 
 
 async def test_a_token_of_another_cluster_or_time_is_refused(api: Api, tmp_path: Path) -> None:
@@ -68,10 +68,10 @@ async def test_a_token_of_another_cluster_or_time_is_refused(api: Api, tmp_path:
     claims = {"iss": ISSUER, "aud": [ISSUER], "nbf": 0, "exp": 1 << 40, "kubernetes.io": named}
     ours = Tokens(cluster, api.server.pki.signing_key())
     theirs = Tokens(cluster, PKI.create(tmp_path / "other", "west", ["localhost"]).signing_key())
-    assert await anonymous(api, "/api/v1/pods", ours.issue(claims)) == 200
-    assert await anonymous(api, "/api/v1/pods", theirs.issue(claims)) == 401
-    assert await anonymous(api, "/api/v1/pods", ours.issue(claims | {"exp": 1})) == 401
-    assert await anonymous(api, "/api/v1/pods", ours.issue(claims | {"iss": "https://else"})) == 401
+    assert await anonymous(api, "/apis", ours.issue(claims)) == 200
+    assert await anonymous(api, "/apis", theirs.issue(claims)) == 401
+    assert await anonymous(api, "/apis", ours.issue(claims | {"exp": 1})) == 401
+    assert await anonymous(api, "/apis", ours.issue(claims | {"iss": "https://else"})) == 401
 
 
 @pytest.mark.parametrize(

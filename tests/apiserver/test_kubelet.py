@@ -41,7 +41,7 @@ async def test_logs_come_from_the_node(tmp_path: Path) -> None:
 async def test_a_shell_is_joined_to_the_node(tmp_path: Path) -> None:
     async with serve(node, [at(tmp_path)]), serving(tmp_path, kubelet=tmp_path / "kubelet.sock") as api:
         await bound(api, "a", "c")
-        tls = client_tls(api.server, tmp_path, "someone", ())
+        tls = client_tls(api.server, tmp_path, "someone", ("system:masters",))
         url = f"{api.server.url}{PODS}/a/exec?command=cat&stdin=true&stdout=true"
         protocols = ["v5.channel.k8s.io", "v4.channel.k8s.io"]
         async with (

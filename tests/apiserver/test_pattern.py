@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isthmus.apiserver.pattern import compiled, matches
-from isthmus.apiserver.regex import BadPattern
+from isthmus.apiserver.pattern import BadPattern, compiled, matches
 
 LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 CONDITION = (
@@ -57,7 +56,7 @@ def test_patterns_find_what_gos_find(pattern: str, yes: list[str], no: list[str]
     "pattern",
     [
         *("(", ")", "[a", "a**", "*a", "a++", r"\1", "(?=a)", "(?<!a)", "a{1001}", "a{3,2}", "[z-a]", r"\p{Foo}", "\\"),
-        *("((a{500}){500})", "(" * 200 + "a" + ")" * 200, "a" * 5000, "[[:nope:]]", r"\x{110000}", "(?z)a", r"\y"),
+        *("((a{500}){500})", "a" * 5000, "[[:nope:]]", r"\x{110000}", "(?z)a", r"\y"),
     ],
 )
 def test_what_go_does_not_take_is_refused(pattern: str) -> None:

@@ -29,7 +29,7 @@ async def anonymous(api: Api, path: str, token: str = "") -> int:
     ("path", "code"),
     [
         *[(path, 200) for path in ("/healthz", "/readyz", "/livez", "/version")],
-        *[(path, 401) for path in ("/api", "/apis", "/api/v1/pods", "/openapi/v3", "/", "/nothing")],
+        *[(path, 403) for path in ("/api", "/apis", "/api/v1/pods", "/openapi/v3", "/", "/nothing")],
     ],
 )
 async def test_without_a_certificate_or_token_only_health_is_told(api: Api, path: str, code: int) -> None:
@@ -42,14 +42,16 @@ async def test_a_client_certificate_is_its_subject(api: Api, tmp_path: Path) -> 
         url = f"{api.server.url}/apis/authentication.k8s.io/v1/selfsubjectreviews"
         async with session.post(url, ssl=tls, json={}) as response:
             info = (await response.json())["status"]["userInfo"]
+    [credential] = info.pop("extra")["authentication.kubernetes.io/credential-id"]
+    assert credential.startswith("X509SHA256=")
     assert info == {"username": "isthmus:member:east", "groups": ["agents", "system:authenticated"]}
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-        "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+        "/apis/rbac.authorization.k8s.io/v1beta1/clusterroles",
+        "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
         "/apis/apps/v1beta1/deployments",
         "/api/v1/persistentvolumeclaims",
         "/api/v1/namespaces/default/nodes",

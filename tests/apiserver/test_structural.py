@@ -4,7 +4,7 @@ import pytest
 
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver.schema import MISSING
-from isthmus.apiserver.structural import NotStructural, crd_warnings, from_crd
+from isthmus.apiserver.structural import NotStructural, from_crd
 
 TEXT = {"type": "string"}
 NO_PATTERN = "must be a valid regular expression, but isn't: error parsing regexp"
@@ -162,15 +162,3 @@ def test_a_schema_nested_too_deep_is_refused() -> None:
         node = {"type": "object", "properties": {"x": node}}
     with pytest.raises(NotStructural):
         from_crd(node)
-
-
-def test_rules_in_cel_are_named_as_not_enforced() -> None:
-    rules = [{"rule": "self.a == 'x'"}]
-    openapi = root(a={**TEXT, "x-kubernetes-validations": rules})
-    openapi["x-kubernetes-validations"] = rules
-    assert [warning.partition(":")[0] for warning in crd_warnings(openapi)] == [
-        "openAPIV3Schema.x-kubernetes-validations",
-        "openAPIV3Schema.properties[spec].properties[a].x-kubernetes-validations",
-    ]
-    assert crd_warnings(root(a=TEXT)) == []
-    from_crd(openapi)

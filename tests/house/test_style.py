@@ -10,9 +10,12 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "isthmus").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 # Folders whose tests have no single source file to mirror.
-FREE_TESTS = {"house", "real", "end_to_end", "docs"}
+FREE_TESTS = {
+    *("house", "real", "docs", "differential"),
+    *("end_to_end", "effects", "nodes", "faults", "versions", "soak"),
+}
 # Apps hold the world; below them, time and chance are handed in.
-APPS = {"agent", "hub", "dns", "local", "install", "cli", "testing"}
+APPS = {"agent", "hub", "dns", "local", "install", "conformance", "cli", "testing"}
 TEXT = {".py", ".md", ".toml", ".in", ".txt", ".yaml", ".json", ".sh", ""}
 HIDDEN = {
     ".git",

@@ -1,22 +1,29 @@
-"""Two real control planes of their own, with all roles and policies: they would refuse what other tests do by hand.
+"""Two API servers of each kind, with all roles and policies: they would refuse what other tests do by hand.
 
 The first is hub and member at once, the second a member.
 """
 
 import asyncio
+import contextlib
+import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import yaml
 
 from isthmus.api.access import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS
 from isthmus.api.core import CONFIG_MAPS, NAMESPACES
 from isthmus.api.scheme import Manifest
-from isthmus.errors import Refused
+from isthmus.apiserver.pki import PKI
+from isthmus.errors import IsthmusError, Refused
 from isthmus.hub.bootstrap import NewMember, bootstrap_hub, bootstrap_member
 from isthmus.install.admission import CREATE, Check, Scope, policy
 from isthmus.install.manifests import apply
@@ -25,7 +32,7 @@ from isthmus.install.roles import hub_roles, member_user
 from isthmus.kube.client import Client, WriteOptions
 from isthmus.kube.config import load_kubeconfig
 from isthmus.testing.waiting import eventually
-from tests.real.build import binary
+from tests.conftest import CONTROL_PLANE
 from tests.real.controlplane import ControlPlane
 
 T = TypeVar("T")
@@ -49,7 +56,7 @@ _LAST = policy(
 class Secured:
     """The planes, and clients of any user."""
 
-    planes: tuple[ControlPlane, ControlPlane]
+    planes: "tuple[ControlPlane | EmbeddedPlane, ControlPlane | EmbeddedPlane]"
 
     def kubeconfig(self, user: str, plane: int = 0) -> Path:
         """A client certificate; root may do everything."""
@@ -60,21 +67,101 @@ class Secured:
         return Client(load_kubeconfig([self.kubeconfig(user, plane)]))
 
 
+class EmbeddedPlane:
+    """An embedded API server as a process of its own, as long as the session."""
+
+    def __init__(self, folder: Path, *, number: int) -> None:
+        self.folder = folder
+        self._number = number
+        self._process: subprocess.Popen[bytes] | None = None
+        self._server = ""
+        folder.mkdir(parents=True)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """An admin's."""
+        return self.kubeconfig_of("admin", ["system:masters"])
+
+    def kubeconfig_of(self, user: str, groups: Sequence[str] = ()) -> Path:
+        """A kubeconfig with a client certificate for `user` in `groups`."""
+        path = self.folder / f"{user.replace(':', '-')}.kubeconfig"
+        if not path.exists():
+            config = PKI.load(self.folder / "pki", "c").client_config(self._server, user, groups)
+            path.write_text(yaml.safe_dump(config))
+        return path
+
+    def start(self) -> None:
+        """Start it, and wait until it serves."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self._server = f"https://127.0.0.1:{listener.getsockname()[1]}"
+            config = {
+                "name": "c",
+                "pki": str(self.folder / "pki"),
+                "service_ranges": [f"10.{self._number}.128.0/17", f"fd69:{self._number}:1::/112"],
+                "listeners": [listener.fileno()],
+                "advertised": [[f"10.0.0.{self._number}", 6443]],
+            }
+            file = self.folder / "config.json"
+            file.write_text(json.dumps(config))
+            with (self.folder / "log").open("ab") as log:
+                words = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "isthmus.apiserver"]
+                self._process = subprocess.Popen(
+                    [*words, "--config", str(file)], stderr=log, pass_fds=[listener.fileno()]
+                )
+        asyncio.run(self._wait())
+
+    async def _wait(self) -> None:
+        async def is_ready() -> bool:
+            with contextlib.suppress(IsthmusError):
+                async with Client(load_kubeconfig([self.kubeconfig])) as client:
+                    return bool(await client.raw("GET", "/readyz"))
+            return False
+
+        await eventually(is_ready, within=60.0, what="the embedded server is ready")
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@dataclass
+class Kept:
+    """What was made secure, by kind, when a test first asked for it."""
+
+    folder: Path
+    made: dict[str, Secured] = field(default_factory=dict)
+
+    def get(self, kind: str) -> Secured:
+        """The two servers of a kind, prepared."""
+        if kind not in self.made:
+            plane = ControlPlane if kind == CONTROL_PLANE else EmbeddedPlane
+            name = kind.replace(" ", "-")
+            self.made[kind] = Secured(
+                (plane(self.folder / name / "1", number=1), plane(self.folder / name / "2", number=2))
+            )
+            for each in self.made[kind].planes:
+                each.start()
+            asyncio.run(_prepare(self.made[kind]))
+        return self.made[kind]
+
+
 @pytest.fixture(scope="session")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    if not binary().exists():
-        pytest.skip("no real control plane here. Type: make real")
-    folder = tmp_path_factory.mktemp("secured")
-    planes = (ControlPlane(folder / "1", number=1), ControlPlane(folder / "2", number=2))
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    kept = Kept(tmp_path_factory.mktemp("secured"))
     try:
-        for plane in planes:
-            plane.start()
-        secured = Secured(planes)
-        asyncio.run(_prepare(secured))
-        yield secured
+        yield kept
     finally:
-        for plane in planes:
-            plane.stop()
+        for secured in kept.made.values():
+            for plane in secured.planes:
+                plane.stop()
+
+
+@pytest.fixture
+def secured(kept: Kept, kind: str) -> Secured:
+    """The two servers of the test's kind."""
+    return kept.get(kind)
 
 
 async def _prepare(secured: Secured) -> None:

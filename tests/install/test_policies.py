@@ -1,4 +1,4 @@
-"""What admission policies refuse, to whom, and what they say; on real control planes."""
+"""What admission policies refuse, to whom, and what they say; on both kinds of server."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias, cast
@@ -22,7 +22,7 @@ from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
 from isthmus.api.mcs import SERVICE_NAME_LABEL as IMPORT_NAME_LABEL
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import NotFound, Refused
-from isthmus.install.roles import AGENT_USER, HUB_USER
+from isthmus.install.roles import AGENT_USER, HUB_USER, MEMBER_ACCOUNT_PREFIX
 from isthmus.kube.client import Client, WriteOptions
 from isthmus.mcs.rules.names import derived_name
 from isthmus.testing import objects
@@ -30,7 +30,11 @@ from isthmus.testing.waiting import eventually
 from tests.conftest import CONTROL_PLANE
 from tests.install.conftest import ADMIN, BY_HAND, EAST, EDITOR, POWERFUL, ROOT, SET, TEAM, WEST, Secured, refused
 
-pytestmark = [pytest.mark.usefixtures("kind"), pytest.mark.parametrize("kind", [CONTROL_PLANE], indirect=True)]
+pytestmark = pytest.mark.usefixtures("kind")
+
+# Only Kubernetes' own controller manager does what these look at.
+on_a_control_plane = pytest.mark.parametrize("kind", [CONTROL_PLANE], indirect=True)
+by_either_name = pytest.mark.parametrize("user", [EAST, f"{MEMBER_ACCOUNT_PREFIX}east"])
 
 Act: TypeAlias = Callable[[str], Awaitable[Client]]
 DERIVED = derived_name(TEAM, "shop")
@@ -73,6 +77,7 @@ def slices(endpoints: int) -> Manifest:
     return {"slices": [{"addressType": "IPv4", "endpoints": [{"addresses": ["10.1.0.1"]}] * endpoints}]}
 
 
+@on_a_control_plane
 async def test_kubernetes_finds_nothing_to_say_of_any_expression(root: Client) -> None:
     async def checked() -> list[Manifest] | None:
         found = [each for each in (await root.list(POLICIES)).items if each["metadata"]["name"].startswith("isthmus-")]
@@ -85,8 +90,9 @@ async def test_kubernetes_finds_nothing_to_say_of_any_expression(root: Client) -
     }
 
 
-async def test_a_member_writes_what_is_its_own(act: Act) -> None:
-    east = await act(EAST)
+@by_either_name
+async def test_a_member_writes_what_is_its_own(act: Act, user: str) -> None:
+    east = await act(user)
     mine = export("east.team.shop", **slices(100))
     await east.apply(EXPORTED_SERVICES, mine, namespace=SET, options=BY_HAND)
     mine["spec"]["type"] = "Headless"
@@ -131,8 +137,11 @@ LONG = "n" * 400
         ),
     ],
 )
-async def test_a_member_cannot_export_as_another_or_too_much(act: Act, manifest: Manifest, words: str) -> None:
-    east = await act(EAST)
+@by_either_name
+async def test_a_member_cannot_export_as_another_or_too_much(
+    act: Act, user: str, manifest: Manifest, words: str
+) -> None:
+    east = await act(user)
     await refused(east.apply(EXPORTED_SERVICES, manifest, namespace=SET, options=BY_HAND), words)
     full = {"apiVersion": EXPORTED_SERVICES.api_version, "kind": EXPORTED_SERVICES.kind, **manifest}
     await refused(east.create(EXPORTED_SERVICES, full, namespace=SET), words)
@@ -192,8 +201,9 @@ async def test_the_hub_and_admins_may_clear_away_what_a_member_left(act: Act, ro
         await remover.delete(EXPORTED_SERVICES, "east.team.shop", namespace=SET)
 
 
-async def test_a_member_gives_signs_of_its_own_life_only(act: Act, root: Client) -> None:
-    east, west = await act(EAST), await act(WEST)
+@by_either_name
+async def test_a_member_gives_signs_of_its_own_life_only(act: Act, root: Client, user: str) -> None:
+    east, west = await act(user), await act(WEST)
     for client, name in ((east, "east"), (west, "west")):
         manifest = {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": {"name": name}}
         if client is west:
@@ -324,6 +334,7 @@ async def test_only_imported_slices_back_a_derived_service(act: Act, root: Clien
 
 
 @pytest.mark.usefixtures("imported")
+@on_a_control_plane
 async def test_kubernetes_mirrors_no_endpoints_into_a_derived_service(act: Act, root: Client, secured: Secured) -> None:
     lure: Manifest = {
         "metadata": {"name": DERIVED},
@@ -382,6 +393,16 @@ async def test_the_agent_keeps_to_what_it_has_made(root: Client, imported: Clien
     stray = objects.endpoints(TEAM, "derived-0000000000", ["10.6.6.6"])
     await root.create(ENDPOINT_SLICES, stray, namespace=TEAM)
     await imported.delete(ENDPOINT_SLICES, stray["metadata"]["name"], namespace=TEAM)
+    # So are slices of an import that somebody else made, to remove and no more, and a derived Service without marks.
+    foreign = {"metadata": {"name": "foreign", "labels": {IMPORT_NAME_LABEL: "shop"}}, "addressType": "IPv4"}
+    await root.apply(ENDPOINT_SLICES, foreign | {"endpoints": []}, namespace=TEAM, options=BY_HAND)
+    await refused(imported.merge_patch(ENDPOINT_SLICES, "foreign", change, namespace=TEAM), "may write only those")
+    await imported.delete(ENDPOINT_SLICES, "foreign", namespace=TEAM)
+    bare = derived_name(TEAM, "bare")
+    await root.apply(SERVICES, objects.service(TEAM, bare), namespace=TEAM, options=BY_HAND)
+    await refused(imported.merge_patch(SERVICES, bare, change, namespace=TEAM), "may write only those")
+    await imported.merge_patch(SERVICES, bare, adopt, namespace=TEAM)
+    await imported.delete(SERVICES, bare, namespace=TEAM)
     await root.delete(ENDPOINT_SLICES, "own-ipv4-0", namespace=TEAM)
     await root.delete(SERVICES, "own", namespace=TEAM)
 

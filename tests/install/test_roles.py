@@ -1,4 +1,4 @@
-"""What roles grant and what they do not, and that a whole set runs with them; on real control planes."""
+"""What roles grant and what they do not, and that a whole set runs with them; on both kinds of server."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,6 @@ from isthmus.kube.client import Client, WriteOptions
 from isthmus.testing import objects
 from isthmus.testing.fleet import Fleet, Process
 from isthmus.testing.waiting import eventually
-from tests.conftest import CONTROL_PLANE
 from tests.fleets import RealHost
 from tests.install.conftest import (
     ADMIN,
@@ -43,7 +42,7 @@ from tests.install.conftest import (
 )
 from tests.install.test_policies import cluster_property, export, service_import
 
-pytestmark = [pytest.mark.usefixtures("kind"), pytest.mark.parametrize("kind", [CONTROL_PLANE], indirect=True)]
+pytestmark = pytest.mark.usefixtures("kind")
 
 Act: TypeAlias = Callable[[str], Awaitable[Client]]
 Attempt: TypeAlias = Callable[[Client], Awaitable[object]]
@@ -239,8 +238,8 @@ class LeastPrivilege(Fleet):
         await super().register()
         await apply(self.hub.client, hub_roles(self.set))
 
-    async def start_agent(self, name: str, *, identity: str = "") -> Process:
-        duty = Duty(name, self.set, identity or f"{name}-agent", 0.5)
+    async def start_agent(self, name: str, *, identity: str = "", id_: str = "", cluster_set: str = "") -> Process:
+        duty = Duty(id_ or name, cluster_set or self.set, identity or f"{name}-agent", 0.5)
 
         async def work() -> None:
             async with (

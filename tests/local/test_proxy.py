@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from isthmus.api.core import ENDPOINT_SLICES, SERVICE_NAME_LABEL, SERVICES, Service
+from isthmus.api.core import ENDPOINT_SLICES, NODES, SERVICE_NAME_LABEL, SERVICES, Service
 from isthmus.api.scheme import Manifest
 from isthmus.local.proxy import ProxyOptions, run_proxy
 from tests.local.conftest import Around, eventually
@@ -336,6 +336,89 @@ async def test_affinity_outlives_the_loss_of_another_backend(proxy: Around) -> N
     await eventually(nobody_asks_the_lost_one)
     after = await choices()
     assert all(after[n] == before[n] for n in before if before[n] != "c")
+
+
+def sticky_for(seconds: int) -> Manifest:
+    config = {"clientIP": {"timeoutSeconds": seconds}}
+    return {"sessionAffinity": "ClientIP", "sessionAffinityConfig": config}
+
+
+async def test_affinity_ends_when_a_client_stayed_away_for_its_time(proxy: Around) -> None:
+    shop = await service(proxy, **sticky_for(1))
+    await endpoints(proxy, "a", "b")
+    await eventually(lambda: serves(shop))
+    before = await answer(shop.spec.cluster_ip, source="10.9.9.1")
+    end = asyncio.get_running_loop().time() + 2.5
+    while asyncio.get_running_loop().time() < end:
+        # Every connection begins its time anew.
+        assert await answer(shop.spec.cluster_ip, source="10.9.9.1") == before
+        await asyncio.sleep(0.2)
+    away = asyncio.get_running_loop().time() + 1.2
+    await eventually(lambda: asyncio.get_running_loop().time() > away)
+    assert await answer(shop.spec.cluster_ip, source="10.9.9.1") != before
+
+
+async def serves(shop: Service) -> bool:
+    return await answer(shop.spec.cluster_ip, source="10.9.9.1") != "refused"
+
+
+async def test_affinity_comes_and_goes_while_connections_live_on(proxy: Around) -> None:
+    shop = await service(proxy)
+    await endpoints(proxy, "a", "b")
+    await wait_answers(shop.spec.cluster_ip, {"a", "b"})
+    plain = await connect(shop.spec.cluster_ip)
+    first = await plain.ask()
+    await proxy.client.merge_patch(SERVICES, "shop", {"spec": sticky_for(100)}, namespace="default")
+
+    async def is_sticky() -> bool:
+        return len(await answers(shop.spec.cluster_ip)) == 1
+
+    await eventually(is_sticky)
+    sticky = await connect(shop.spec.cluster_ip)
+    second = await sticky.ask()
+    without = {"spec": {"sessionAffinity": "None", "sessionAffinityConfig": None}}
+    await proxy.client.merge_patch(SERVICES, "shop", without, namespace="default")
+    await wait_answers(shop.spec.cluster_ip, {"a", "b"})
+    assert [await plain.ask(), await sticky.ask()] == [first, second]
+    plain.close()
+    sticky.close()
+
+
+async def test_a_sticky_client_passes_over_a_backend_that_does_not_accept(
+    proxy: Around, backends: dict[str, Backend]
+) -> None:
+    shop = await service(proxy, **sticky_for(100))
+    await endpoints(proxy, "a", "b")
+    await eventually(lambda: serves(shop))
+    (first,) = await answers(shop.spec.cluster_ip)
+    backends[first].stop()
+    assert len(await answers(shop.spec.cluster_ip)) == 1
+
+
+async def test_hints_for_nodes_come_before_those_for_zones(proxy: Around) -> None:
+    shop = await service(proxy)
+    near = {"forNodes": [{"name": NODE}], "forZones": [{"name": ZONE}]}
+    zone = {"forNodes": [{"name": "other"}], "forZones": [{"name": ZONE}]}
+    far = {"forNodes": [{"name": "other"}], "forZones": [{"name": "other"}]}
+    hints = {"a": near, "b": zone, "c": far}
+    items = [endpoint(BACKENDS[name], hints=hint) for name, hint in hints.items()]
+    await slice_of(proxy, items)
+    await wait_answers(shop.spec.cluster_ip, {"a"})
+    await slice_of(proxy, items[1:])
+    await wait_answers(shop.spec.cluster_ip, {"b"})
+    await slice_of(proxy, items[2:])
+    await wait_answers(shop.spec.cluster_ip, {"c"})
+
+
+async def test_the_zone_is_what_the_node_says(proxy: Around) -> None:
+    shop = await service(proxy)
+    items = [endpoint(BACKENDS[name], hints={"forZones": [{"name": name}]}) for name in ("a", "b")]
+    await slice_of(proxy, items)
+    await wait_answers(shop.spec.cluster_ip, {"a", "b"})
+    for zone in ("a", "b"):
+        labels = {"topology.kubernetes.io/zone": zone}
+        await proxy.client.apply(NODES, {"metadata": {"name": NODE, "labels": labels}})
+        await wait_answers(shop.spec.cluster_ip, {zone})
 
 
 async def test_udp_is_answered_from_the_service_address(proxy: Around) -> None:

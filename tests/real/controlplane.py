@@ -1,84 +1,19 @@
 """A real control plane (etcd, kube-apiserver, kube-controller-manager) on loopback, ready in seconds."""
 
 import contextlib
-import ipaddress
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from tests.real.build import binary
+from tests.real.asking import Server
+from tests.real.build import VERSION, binary
+from tests.real.certificates import Authority, write_service_account_key
 
 START_LIMIT = 90.0
-
-
-@dataclass
-class Authority:
-    """A certificate authority that writes what it signs into one folder."""
-
-    folder: Path
-    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
-
-    def __post_init__(self) -> None:
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "real-ca")])
-        certificate = (
-            self._builder(self.name, self.key)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
-            .sign(self.key, hashes.SHA256())
-        )
-        (self.folder / "ca.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=7))
-        )
-
-    def sign(
-        self, file: str, user: str, groups: Sequence[str] = (), addresses: Sequence[str] = ()
-    ) -> tuple[Path, Path]:
-        """Write `file`.crt and `file`.key for a user, or a server with `addresses`."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
-        builder = self._builder(x509.Name([*subject, x509.NameAttribute(NameOID.COMMON_NAME, user)]), key)
-        if addresses:
-            names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName([*names, x509.DNSName("localhost")]), critical=False
-            )
-        usage = ExtendedKeyUsageOID.SERVER_AUTH if addresses else ExtendedKeyUsageOID.CLIENT_AUTH
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-        certificate, secret = self.folder / f"{file}.crt", self.folder / f"{file}.key"
-        certificate.write_bytes(builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-        secret.write_bytes(_pem(key))
-        return certificate, secret
-
-
-def _pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 def free_ports(count: int) -> list[int]:
@@ -93,39 +28,25 @@ def free_ports(count: int) -> list[int]:
 class ControlPlane:
     """One cluster without nodes: start, stop, and each part's process to kill or freeze."""
 
-    def __init__(self, folder: Path, *, number: int = 1, server_args: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, number: int = 1, server_args: Sequence[str] = (), version: str = VERSION
+    ) -> None:
         self.folder = folder
         self.number = number
         self.server_args = tuple(server_args)
+        self.binary = binary(version)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self.authority = Authority(folder)
         self.client_port, self.peer_port, self.port, self.manager_port = free_ports(4)
         self.server = f"https://127.0.0.1:{self.port}"
-        (folder / "sa.key").write_bytes(_pem(rsa.generate_private_key(65537, 2048)))
+        write_service_account_key(folder)
         self.authority.sign("server", "kube-apiserver", addresses=["127.0.0.1", f"10.{number}.128.1"])
         self.kubeconfig = self.kubeconfig_of("admin", ["system:masters"])
 
     def kubeconfig_of(self, user: str, groups: Sequence[str] = ()) -> Path:
         """A kubeconfig with a client certificate for `user` in `groups`."""
-        file = user.replace(":", "-")
-        certificate, key = self.authority.sign(file, user, groups)
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [
-                {
-                    "name": "c",
-                    "cluster": {"server": self.server, "certificate-authority": str(self.folder / "ca.crt")},
-                }
-            ],
-            "users": [{"name": "u", "user": {"client-certificate": str(certificate), "client-key": str(key)}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-            "current-context": "c",
-        }
-        path = self.folder / f"{file}.kubeconfig"
-        path.write_text(yaml.safe_dump(config))
-        return path
+        return self.authority.kubeconfig(self.server, user, groups)
 
     def start(self) -> None:
         """Start all three parts and wait until the API server is ready and namespaces have their accounts."""
@@ -200,7 +121,7 @@ class ControlPlane:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 # Whatever happens to the tests, no server outlives them.
-                ["setpriv", "--pdeathsig", "KILL", str(binary()), name, *args],
+                ["setpriv", "--pdeathsig", "KILL", str(self.binary), name, *args],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -208,14 +129,10 @@ class ControlPlane:
             )
 
     def _wait_ready(self) -> None:
-        certificates = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
-        certificates.load_cert_chain(self.folder / "admin.crt", self.folder / "admin.key")
+        server = Server(self.server, self.folder)
         limit = time.monotonic() + START_LIMIT
         while time.monotonic() < limit and self.processes["kube-apiserver"].poll() is None:
-            with (
-                contextlib.suppress(urllib.error.URLError, OSError),
-                urllib.request.urlopen(f"{self.server}/readyz", context=certificates, timeout=5),
-            ):
+            if server.is_ready():
                 return
             time.sleep(0.05)
         log = (self.folder / "kube-apiserver.log").read_text()[-2000:]

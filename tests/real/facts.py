@@ -30,6 +30,8 @@ KINDS = {
     "events.k8s.io/v1": "Event",
     "networking.k8s.io/v1": "NetworkPolicy",
     "apiextensions.k8s.io/v1": "CustomResourceDefinition",
+    "admissionregistration.k8s.io/v1": "ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding",
+    "rbac.authorization.k8s.io/v1": "ClusterRole ClusterRoleBinding Role RoleBinding",
     "authentication.k8s.io/v1": "TokenReview SelfSubjectReview TokenRequest",
     "authorization.k8s.io/v1": (
         "SubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview LocalSubjectAccessReview"

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from isthmus.about.controllers.identity import Identity, Registration
@@ -16,6 +18,8 @@ from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client
 from isthmus.kube.informer import Informer
 from isthmus.kube.lease import Heartbeat
+from isthmus.mcs.controllers.kinds import KNOWN, Kinds, served_kinds
+from isthmus.mcs.controllers.leaving import withdraw
 from isthmus.mcs.controllers.place import Place
 from isthmus.mcs.controllers.services import Services
 from isthmus.mcs.controllers.views import HubView, MemberView, Views, Writers
@@ -47,8 +51,14 @@ class Agent:
         self._duty = duty
         self._clock = clock
         self._clients = (member, hub)
+        self._manager = Manager()
+        self._look_with(KNOWN)
+
+    def _look_with(self, kinds: Kinds) -> None:
+        member, hub = self._clients
+        duty, clock = self._duty, self._clock
         self.views = Views(
-            MemberView(duty.cluster, member, clock=clock),
+            MemberView(duty.cluster, member, kinds=kinds, clock=clock),
             HubView(duty.cluster, hub, namespace=duty.set, clock=clock),
         )
         self.writers = Writers(
@@ -57,17 +67,23 @@ class Agent:
         )
         self.writers.follow(self.views)
         self._place = Place(self.views.member)
-        self._manager = Manager()
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until cancelled, or until the cluster has left its set and everything is taken back."""
+        with suppress(_Left):
+            await self._work()
+
+    async def _work(self) -> None:
         registration = await self._register()
         properties = Informer(self._clients[0], registration.kind, clock=self._clock)
         member = self.views.member.as_cluster()
         self._manager.fleet.engage(Cluster(member.name, member.client, (*member.informers, properties)))
         self._begin(registration, properties)
         self._manager.also("namespaces", self._follow_namespaces)
-        await self._manager.run()
+        try:
+            await self._manager.run()
+        except* _Left as left:
+            raise _Left from left
 
     async def _register(self) -> Registration:
         """Who we are, with what only the member's API server knows; without it there is nothing to do yet."""
@@ -75,6 +91,7 @@ class Agent:
         member, _ = self._clients
         while True:
             try:
+                self._look_with(await served_kinds(member))
                 await self._place.learn()
                 uid = (await member.get(NAMESPACES, "kube-system")).metadata.uid
                 kind = await served_properties(member) or CLUSTER_PROPERTIES
@@ -97,6 +114,7 @@ class Agent:
         loop = Controller("identity", identity.reconcile, workers=1, clock=self._clock)
         identity.watch(loop)
         self._manager.add(loop)
+        self._manager.also("departures", services.follow)
         report = Report(self.views, properties, self._place, self.writers.hub, clock=self._clock)
         reporting = Controller("report", report.reconcile, workers=1, batch=REPORT_EVERY, clock=self._clock)
         report.watch(reporting)
@@ -106,9 +124,32 @@ class Agent:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(services.run(), name="services")
                 tasks.create_task(reporting.run(), name="report")
-                tasks.create_task(self._heartbeat().run(), name="heartbeat")
+                tasks.create_task(self._heartbeat(services.absences.hub_forgot).run(), name="heartbeat")
 
-        self._manager.also("membership", serve)
+        async def be_a_member() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                serving = tasks.create_task(serve(), name="serve")
+                await identity.left.wait()
+                serving.cancel()
+            await self._leave(identity)
+
+        self._manager.also("membership", be_a_member)
+
+    async def _leave(self, identity: Identity) -> None:
+        """First all that the membership brought, then the membership itself: what is killed between begins again."""
+        log.warning("no member any more, taking everything back", extra={"cluster": self._duty.cluster})
+        for informer in self.views.member.as_cluster().informers:
+            await informer.wait_synced()
+        await withdraw(self.views, self.writers, clock=self._clock)
+        backoff = Backoff()
+        while True:
+            try:
+                await identity.withdraw()
+            except IsthmusError as error:
+                log.warning("still said to be in the set", extra={"error": str(error)})
+                await self._clock.sleep(backoff.next())
+            else:
+                raise _Left
 
     async def _follow_namespaces(self) -> None:
         """Choose what to watch on the hub by the namespaces that are here, then watch it."""
@@ -122,9 +163,9 @@ class Agent:
         select()
         self._manager.fleet.engage(hub.as_cluster())
 
-    def _heartbeat(self) -> Heartbeat:
+    def _heartbeat(self, hub_forgot: Callable[[], None]) -> Heartbeat:
         duty = self._duty
-        return Heartbeat(
+        heartbeat = Heartbeat(
             self._clients[1],
             namespace=MEMBERS_NAMESPACE,
             name=duty.cluster,
@@ -132,3 +173,9 @@ class Agent:
             every=duty.heartbeat,
             clock=self._clock,
         )
+        heartbeat.when_lost(hub_forgot)
+        return heartbeat
+
+
+class _Left(IsthmusError):
+    """The cluster is a member no longer, and nothing of its membership is left here."""

@@ -9,10 +9,13 @@ from pathlib import Path
 from isthmus.about.rules.identity import registered_id_problem, set_problem
 from isthmus.agent.agent import Agent, Duty
 from isthmus.agent.needs import missing
+from isthmus.agent.standing import Standing
 from isthmus.api.isthmus import SYSTEM_NAMESPACE
 from isthmus.errors import Invalid
 from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import SYSTEM, Clock
+from isthmus.kit.metrics import metered
+from isthmus.kit.probes import listen, probed
 from isthmus.kube.client import Client
 from isthmus.kube.config import in_cluster, load_kubeconfig
 from isthmus.kube.lease import Elector
@@ -24,7 +27,8 @@ log = logging.getLogger(__name__)
 class AgentOptions:
     """Where hub and member are (no `kubeconfig`: the cluster we run in), and who the member is in which set.
 
-    `heartbeat` is in seconds.
+    `heartbeat` is in seconds; probes and metrics are served at `metrics`. Unless `beside_another`, the agent waits
+    where another implementation of multi-cluster services is at work.
     """
 
     hub_kubeconfig: Path
@@ -32,7 +36,8 @@ class AgentOptions:
     cluster: str
     set: str
     heartbeat: float = 10.0
-    probes: tuple[str, int] | None = None
+    metrics: tuple[str, int] | None = None
+    beside_another: bool = False
 
 
 async def run(options: AgentOptions) -> None:
@@ -42,32 +47,54 @@ async def run(options: AgentOptions) -> None:
     hub_config = load_kubeconfig([options.hub_kubeconfig])
     config = in_cluster() if options.kubeconfig is None else load_kubeconfig([options.kubeconfig])
     duty = Duty(options.cluster, options.set, f"{socket.gethostname()}-{os.getpid()}", options.heartbeat)
+    standing = Standing(SYSTEM)
     async with (
+        probed(listen(options.metrics), standing.readiness),
         Client(config, user_agent="isthmus-agent") as member,
         Client(hub_config, user_agent="isthmus-agent") as hub,
     ):
-        await serve(duty, member=member, hub=hub)
+        metered(standing)
+        await serve(duty, member=member, hub=hub, standing=standing, beside=options.beside_another)
 
 
-async def serve(duty: Duty, *, member: Client, hub: Client, clock: Clock = SYSTEM) -> None:
-    """Work for one cluster, while elected, until cancelled."""
-    await _wait_until_ready(member, clock)
+async def serve(
+    duty: Duty,
+    *,
+    member: Client,
+    hub: Client,
+    clock: Clock = SYSTEM,
+    standing: Standing | None = None,
+    beside: bool = False,
+) -> None:
+    """Work for one cluster, while elected, until cancelled; `standing` is told how it goes.
+
+    Not `beside` another implementation, unless told to.
+    """
+    standing = standing or Standing(clock)
+    await _wait_until_ready(member, standing, clock, beside=beside)
     elector = Elector(member, namespace=SYSTEM_NAMESPACE, name="isthmus-agent", identity=duty.identity, clock=clock)
 
     async def lead() -> None:
         log.info("leading", extra={"cluster": duty.cluster, "identity": duty.identity})
         # Made anew for each term: what another agent did meanwhile must not be mistaken for one's own.
-        await Agent(duty, member=member, hub=hub, clock=clock).run()
+        # And after the cluster has left: the next one waits for it to be a member again.
+        while True:
+            standing.agent = Agent(duty, member=member, hub=hub, clock=clock)
+            try:
+                await standing.agent.run()
+            finally:
+                standing.agent = None
 
     await elector.lead(lead)
 
 
-async def _wait_until_ready(member: Client, clock: Clock) -> None:
+async def _wait_until_ready(member: Client, standing: Standing, clock: Clock, *, beside: bool) -> None:
     """The agent installs nothing: it says what is missing, and waits."""
     backoff = Backoff(base=0.5, cap=10.0)
     said = ""
-    while problem := await missing(member):
+    while problem := await missing(member, beside=beside):
         if problem != said:
             log.warning("waiting for the cluster", extra={"server": member.server, "problem": problem})
-            said = problem
+            standing.waiting_for = said = problem
         await clock.sleep(backoff.next())
+    standing.waiting_for = ""

@@ -66,6 +66,7 @@ class ServiceSpec(Wire):
     internal_traffic_policy: str = ""
     traffic_distribution: str = ""
     external_name: str = ""
+    external_ips: tuple[str, ...] = msgspec.field(default=(), name="externalIPs")
     publish_not_ready_addresses: bool = False
 
 
@@ -101,10 +102,17 @@ class ForZone(Wire):
     name: str
 
 
+class ForNode(Wire):
+    """A node whose clients an endpoint is meant for."""
+
+    name: str
+
+
 class EndpointHints(Wire):
     """Where an endpoint is best used from."""
 
     for_zones: tuple[ForZone, ...] = ()
+    for_nodes: tuple[ForNode, ...] = ()
 
 
 class Endpoint(Wire):

@@ -23,8 +23,9 @@ MARKER_LABEL = "isthmus.dev/managed-by"
 RESERVED_IPS_ANNOTATION = "isthmus.dev/reserved-ips"
 SYSTEM_NAMESPACE = "isthmus-system"
 MEMBERS_NAMESPACE = "isthmus-members"
-# Raised whenever the merge would answer differently for the same input (design, part 3, rule 4).
-RULES_VERSION = 1
+# Raised whenever the merge would answer differently for the same input (design, part 3, rule 4); what each version
+# does is told by `mcs/rules/versions.py`.
+RULES_VERSION = 2
 
 HEALTHY = "Healthy"
 SILENT = "Silent"

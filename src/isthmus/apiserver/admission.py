@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver import crds
+from isthmus.apiserver.accounts import settle_account
 from isthmus.apiserver.builtin.defaults import admit_builtin, fill_builtin
 from isthmus.apiserver.builtin.validation import validate_builtin, validate_metadata
+from isthmus.apiserver.causes import wrong
 from isthmus.apiserver.cluster import CRDS, NAMESPACES, PODS, SERVICES, Cluster
 from isthmus.apiserver.crds import Definitions
 from isthmus.apiserver.kinds import Kind
@@ -15,7 +17,8 @@ from isthmus.apiserver.serviceupdates import carry_over
 from isthmus.apiserver.status import forbidden, not_found
 from isthmus.apiserver.validation import validate
 
-NAMESPACE_FINALIZER = "kubernetes"
+NAMESPACE_FINALIZER, TEMPLATE_GENERATION = "kubernetes", "deprecated.daemonset.template.generation"
+DAEMON_SETS = "daemonsets.apps"
 
 
 class Admission:
@@ -42,10 +45,6 @@ class Admission:
                 [{"reason": "NamespaceTerminating", "message": told, "field": "metadata.namespace"}],
             )
 
-    def warnings(self, kind: Kind, obj: Manifest) -> list[str]:
-        """What the author should know about an object that is kept all the same."""
-        return crds.warnings(obj) if kind.collection == CRDS else []
-
     def complete(self, kind: Kind, obj: Manifest, old: Manifest | None) -> None:
         """Fill in, in place, what the author may leave out: whoever wrote the object owns it."""
         if kind.custom:
@@ -55,15 +54,22 @@ class Admission:
             return
         if kind.collection == SERVICES and old is not None:
             carry_over(obj["spec"], old["spec"])
+        elif kind.collection == DAEMON_SETS:
+            _count_templates(obj, old)
         fill_builtin(obj, admit=False)
 
-    def settle(self, kind: Kind, obj: Manifest, old: Manifest | None, subresource: str) -> None:
-        """Add, in place, what the server decides, which nobody owns. Raises Refused (422) naming broken rules."""
+    def settle(self, kind: Kind, obj: Manifest, old: Manifest | None, subresource: str) -> list[str]:
+        """Add, in place, what the server decides, which nobody owns; gives warnings for the author.
+
+        Raises Refused (422) naming broken rules.
+        """
         if kind.custom:
             about = _metadata_faults(kind, obj, old)
             schema = kind.stored_schema or kind.schema or crds.OPEN
-            self._refuse(kind, obj, [*about, *validate(obj, schema, old)])
-            return
+            causes = [*about, *validate(obj, schema, old)]
+            broken, warnings = kind.rules.judge(obj, old, causes) if kind.rules else ([], [])
+            self._refuse(kind, obj, [*causes, *broken], warnings)
+            return warnings
         if old is None:
             admit_builtin(obj)
         if kind.collection == NAMESPACES:
@@ -71,17 +77,20 @@ class Admission:
         elif kind.collection == CRDS:
             crds.fill(obj)
         elif kind.collection == PODS and old is None:
-            _settle_account(obj["spec"])
+            settle_account(self._cluster, kind, obj)
         causes = [*_metadata_faults(kind, obj, old), *validate_builtin(obj, old, subresource)]
         self._refuse(kind, obj, [*causes, *self._own_problems(kind, obj, old)])
         if kind.collection == SERVICES:
             self._settle_addresses(kind, obj, old)
         elif kind.collection == CRDS:
             self._definitions.judge(obj)
+        return []
 
     def _own_problems(self, kind: Kind, obj: Manifest, old: Manifest | None) -> Iterator[Cause]:
         if kind.collection == CRDS:
             yield from crds.problems(obj, old)
+        elif kind.collection == NAMESPACES:
+            yield from _namespace_faults(obj)
 
     def _settle_addresses(self, kind: Kind, obj: Manifest, old: Manifest | None) -> None:
         try:
@@ -89,9 +98,30 @@ class Admission:
         except Refusal as refusal:
             self._refuse(kind, obj, [refusal.cause])
 
-    def _refuse(self, kind: Kind, obj: Manifest, causes: Sequence[Cause]) -> None:
-        if causes:
-            raise invalid(kind.kind, kind.group, obj["metadata"].get("name", ""), causes)
+    def _refuse(self, kind: Kind, obj: Manifest, causes: Sequence[Cause], warnings: Sequence[str] = ()) -> None:
+        if not causes:
+            return
+        refused = invalid(kind.kind, kind.group, obj["metadata"].get("name", ""), causes)
+        for warning in warnings:
+            refused.add_note(warning)
+        raise refused
+
+
+def _count_templates(obj: Manifest, old: Manifest | None) -> None:
+    """Keep, in place, the annotation by which old clients follow a DaemonSet's templates."""
+    count = 1
+    if old is not None:
+        count = int((old["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, 0))
+        count += old["spec"].get("template") != obj["spec"].get("template")
+    obj["metadata"]["annotations"] = (obj["metadata"].get("annotations") or {}) | {TEMPLATE_GENERATION: str(count)}
+
+
+def _namespace_faults(obj: Manifest) -> Iterator[Cause]:
+    phase, leaving = (obj.get("status") or {}).get("phase"), obj["metadata"].get("deletionTimestamp")
+    if leaving and phase != "Terminating":
+        yield wrong("status.Phase", phase, "may only be 'Terminating' if `deletionTimestamp` is not empty")
+    if not leaving and phase != "Active":
+        yield wrong("status.Phase", phase, "may only be 'Active' if `deletionTimestamp` is empty")
 
 
 def _settle_namespace(obj: Manifest, old: Manifest | None, subresource: str) -> None:
@@ -100,12 +130,6 @@ def _settle_namespace(obj: Manifest, old: Manifest | None, subresource: str) -> 
         obj["status"] = {"phase": "Active"}
     elif subresource != "finalize":
         obj["spec"] = old.get("spec", {})
-
-
-def _settle_account(spec: Manifest) -> None:
-    """Every pod runs under a service account; both spellings of the field say so."""
-    spec["serviceAccountName"] = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
-    spec["serviceAccount"] = spec["serviceAccountName"]
 
 
 def _metadata_faults(kind: Kind, obj: Manifest, old: Manifest | None) -> list[Cause]:

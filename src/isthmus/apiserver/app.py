@@ -10,19 +10,25 @@ from types import TracebackType
 from typing import TypeAlias
 
 from isthmus.api.scheme import Manifest
+from isthmus.apiserver import defaultroles
 from isthmus.apiserver.admission import Admission
+from isthmus.apiserver.aggregation import Aggregation
 from isthmus.apiserver.authentication import Tokens
+from isthmus.apiserver.authorization import Authorizer
 from isthmus.apiserver.builtin import builtin_schema
 from isthmus.apiserver.cluster import CRDS, SERVICES, Cluster
 from isthmus.apiserver.contents import MANAGER, Contents
 from isthmus.apiserver.crds import Definitions
 from isthmus.apiserver.deleting import Deleting
 from isthmus.apiserver.disk import Disk
+from isthmus.apiserver.escalation import Escalation
 from isthmus.apiserver.expiry import Expiry
 from isthmus.apiserver.garbage import Garbage
+from isthmus.apiserver.grants import Grants
 from isthmus.apiserver.housekeeping import Housekeeper
 from isthmus.apiserver.kinds import BUILT_IN, EVENTS_GROUP, Kind, Kinds
 from isthmus.apiserver.pki import PKI
+from isthmus.apiserver.policies import Policies
 from isthmus.apiserver.reviews import Reviews
 from isthmus.apiserver.serve import Server
 from isthmus.apiserver.services import ServiceAddresses
@@ -101,8 +107,13 @@ class APIServer:
 
     def _assembled(self, cluster: Cluster, services: ServiceAddresses) -> tuple[Server, list[Work]]:
         storage, housekeeper = cluster.storage, Housekeeper(self._clock)
-        definitions, deleting = Definitions(cluster), Deleting(cluster)
-        writing = Writing(cluster, Admission(cluster, services, definitions))
+        grants = Grants(storage)
+        authorizer = Authorizer(grants)
+        policies = Policies(cluster, authorizer)
+        definitions, deleting = Definitions(cluster), Deleting(cluster, policies)
+        admission = Admission(cluster, services, definitions)
+        writing = Writing(cluster, admission, authorizer, Escalation(grants, authorizer), policies)
+        aggregation = Aggregation(cluster, writing, housekeeper)
         garbage = Garbage(cluster, deleting, housekeeper)
         contents = Contents(cluster, writing, deleting, housekeeper)
         storage.collection(CRDS).listeners.append(definitions.seen)
@@ -115,10 +126,14 @@ class APIServer:
             garbage.known(collection.name, change.record)
         storage.listeners += [garbage.seen, contents.seen]
         contents.start()
+        defaultroles.start(cluster, writing)
+        aggregation.start()
         _advertise(cluster, writing, services.first()[0], self._options.advertised)
         tokens = Tokens(cluster, self.pki.signing_key())
-        verbs = Verbs(cluster, writing, deleting, Reviews(cluster, tokens), self._options.kubelet_socket)
-        return Server(cluster, verbs, tokens), [housekeeper.run, expiry.run]
+        verbs = Verbs(
+            cluster, writing, deleting, Reviews(cluster, tokens, grants, authorizer), self._options.kubelet_socket
+        )
+        return Server(cluster, verbs, tokens, authorizer), [housekeeper.run, expiry.run]
 
 
 @contextlib.asynccontextmanager

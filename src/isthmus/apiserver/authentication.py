@@ -4,18 +4,27 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import msgspec
 
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver.cluster import Cluster
 from isthmus.apiserver.pki import SigningKey
+from isthmus.apiserver.rbac import quoted
 from isthmus.apiserver.status import unauthorized
+from isthmus.apiserver.storage import Record
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 AUTHENTICATED, ANONYMOUS = "system:authenticated", "system:anonymous"
-SERVICE_ACCOUNTS = "system:serviceaccounts"
+UNAUTHENTICATED, MASTERS = "system:unauthenticated", "system:masters"
+SERVICE_ACCOUNTS, SERVICE_ACCOUNT_PREFIX = "system:serviceaccounts", "system:serviceaccount:"
+CREDENTIAL = "authentication.kubernetes.io/credential-id"
+# What a token may be bound to, and where that is kept.
+BINDABLE: Mapping[str, str] = {"pod": "pods", "secret": "secrets", "node": "nodes"}
 MAX_TOKEN = 16 * 1024
+# Seconds that clocks may differ.
+LEEWAY = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,15 @@ class User:
         return found
 
 
+# Who asks without saying who it is, and the server itself.
+NOBODY = User(ANONYMOUS, (UNAUTHENTICATED,))
+SERVER = User("system:apiserver", (MASTERS, AUTHENTICATED))
+
+
+class Untrusted(Exception):  # never leaves the modules that read tokens
+    """Not a token that this server believes; the words are for the reviewer of one that it once issued."""
+
+
 class Tokens:
     """Makes and checks service account tokens (JWT, ES256)."""
 
@@ -51,36 +69,64 @@ class Tokens:
         said = f"{_part(header)}.{_part(claims)}"
         return f"{said}.{_unpadded(self._key.sign(said.encode()))}"
 
-    def user(self, token: str, audiences: Sequence[str] = (ISSUER,)) -> User:
+    def user(self, token: str) -> User:
         """Whose token it is, while it, its account and what it is bound to last. Raises Refused (401)."""
+        try:
+            return self.look_at(token, (ISSUER,))[0]
+        except Untrusted as error:
+            raise unauthorized() from error
+
+    def look_at(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]]:
+        """The user, and for which of `audiences` the token is meant. Raises Untrusted."""
         claims = self._claims(token)
-        bound = claims.get("kubernetes.io") or {}
         now = self._cluster.clock.now().timestamp()
-        if claims.get("iss") != ISSUER or not claims.get("nbf", 0) - 60 <= now < claims.get("exp", 0):
-            raise unauthorized()
-        if not set(audiences) & set(claims.get("aud") or ()):
-            raise unauthorized()
-        namespace, account = bound.get("namespace", ""), bound.get("serviceaccount") or {}
-        self._check_there("serviceaccounts", namespace, account)
-        extra = {"authentication.kubernetes.io/credential-id": [f"JTI={claims.get('jti', '')}"]}
-        for kind, collection in (("pod", "pods"), ("secret", "secrets"), ("node", "nodes")):
+        if now >= claims["exp"] + LEEWAY:
+            raise Untrusted("service account token has expired")
+        if now < claims["nbf"] - LEEWAY:
+            raise Untrusted("service account token is not valid yet")
+        told = claims["aud"]
+        meant = [audience for audience in audiences if audience in told]
+        if not meant:
+            why = f"token audiences {quoted(told)} is invalid for the target audiences {quoted(audiences)}"
+            raise Untrusted(why)
+        return self._bearer(claims["kubernetes.io"], claims.get("jti", "")), meant
+
+    def _bearer(self, bound: Manifest, identity: str) -> User:
+        namespace, account = bound["namespace"], bound["serviceaccount"]
+        found = self._cluster.find("serviceaccounts", account["name"], namespace)
+        if found is None:
+            raise Untrusted(f'serviceaccounts "{account["name"]}" not found')
+        if found.uid != account["uid"]:
+            raise Untrusted(f"service account UID ({found.uid}) does not match claim ({account['uid']})")
+        if self._is_long_dying(found):
+            raise Untrusted(f"service account {namespace}/{account['name']} has been deleted")
+        extra = {CREDENTIAL: [f"JTI={identity}"]}
+        for kind, collection in BINDABLE.items():
             if about := bound.get(kind):
-                self._check_there(collection, "" if kind == "node" else namespace, about)
-                extra[f"authentication.kubernetes.io/{kind}-name"] = [about["name"]]
-                extra[f"authentication.kubernetes.io/{kind}-uid"] = [about["uid"]]
+                # Of a pod's token, its node is only told.
+                if kind != "node" or "pod" not in bound:
+                    self._check_there(collection, "" if kind == "node" else namespace, about)
+                if kind != "secret":
+                    told = {part: [about[part]] for part in ("name", "uid") if about.get(part)}
+                    extra |= {f"authentication.kubernetes.io/{kind}-{part}": text for part, text in told.items()}
         groups = (SERVICE_ACCOUNTS, f"{SERVICE_ACCOUNTS}:{namespace}", AUTHENTICATED)
-        name = f"system:serviceaccount:{namespace}:{account['name']}"
-        return User(name, groups, account["uid"], extra)
+        return User(f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{account['name']}", groups, account["uid"], extra)
 
     def _check_there(self, collection: str, namespace: str, about: Manifest) -> None:
-        found = self._cluster.find(collection, str(about.get("name", "")), namespace)
-        if found is None or found.uid != about.get("uid"):
-            raise unauthorized()
+        found = self._cluster.find(collection, about["name"], namespace)
+        if found is None or found.uid != about["uid"] or self._is_long_dying(found):
+            raise Untrusted("service account token has been invalidated")
+
+    def _is_long_dying(self, record: Record) -> bool:
+        if not record.dying:
+            return False
+        since = datetime.fromisoformat(record.manifest()["metadata"]["deletionTimestamp"])
+        return self._cluster.clock.now() - since > timedelta(seconds=LEEWAY)
 
     def _claims(self, token: str) -> Manifest:
-        """What a well-signed token says; signatures are checked once per token."""
+        """What a well-signed token of ours says; signatures are checked once per token."""
         if len(token) > MAX_TOKEN:
-            raise unauthorized()
+            raise Untrusted
         digest = hashlib.sha256(token.encode()).digest()
         if digest in self._verified:
             return self._verified[digest]
@@ -89,23 +135,24 @@ class Tokens:
             head, _, body = said.partition(".")
             header, claims = msgspec.json.decode(_bytes(head)), msgspec.json.decode(_bytes(body))
             if header.get("alg") != "ES256" or not self._key.signed(said.encode(), _bytes(signature)):
-                raise unauthorized()
+                raise Untrusted
         except (ValueError, AttributeError, msgspec.MsgspecError) as error:
-            raise unauthorized() from error
-        if not isinstance(claims, dict):
-            raise unauthorized()
+            raise Untrusted from error
+        if not isinstance(claims, dict) or claims.get("iss") != ISSUER:
+            raise Untrusted
         if len(self._verified) >= 1024:
             self._verified.clear()
         self._verified[digest] = claims
         return claims
 
 
-def of_certificate(subject: Mapping[str, Sequence[str]]) -> User | None:
+def of_certificate(subject: Mapping[str, Sequence[str]], digest: str) -> User | None:
     """The user that a verified client certificate names: CN is the user, O the groups."""
     names = subject.get("commonName")
     if not names:
         return None
-    return User(names[-1], (*subject.get("organizationName", ()), AUTHENTICATED))
+    groups = dict.fromkeys((*subject.get("organizationName", ()), AUTHENTICATED))
+    return User(names[-1], tuple(groups), extra={CREDENTIAL: [f"X509SHA256={digest}"]})
 
 
 def _part(value: Manifest) -> str:

@@ -1,6 +1,7 @@
 """What one HTTP request asks for: which resource, how the answer should look, and what its body says."""
 
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import yaml
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver import protobuf
 from isthmus.apiserver.status import bad_request, no_such_path, not_acceptable, unsupported_media_type
+from isthmus.errors import Refused
 
 MAX_BODY = 3 * 1024 * 1024
 MAX_DEPTH = 100
@@ -65,9 +67,8 @@ class Form:
     @property
     def content_type(self) -> str:
         """The answer's Content-Type."""
-        if self.shape == OBJECT:
-            return self.media_type
-        return f"{self.media_type};as={self.shape};g={META_GROUP};v=v1"
+        # Whatever the shape: a Table says itself that it is one.
+        return self.media_type
 
 
 def negotiate(accept: str) -> Form:
@@ -78,26 +79,32 @@ def negotiate(accept: str) -> Form:
         shape = wanted.get("as", OBJECT).removesuffix("List")
         if shape != OBJECT and (shape not in {TABLE, PARTIAL} or wanted.get("v") != "v1"):
             continue
-        if media_type in {JSON, "*/*", "application/*"}:
+        if media_type in {JSON, "*/*"}:
             return Form(shape)
         if media_type == YAML:
             return Form(shape, YAML)
-    raise not_acceptable(BODY_TYPES)
+    raise not_acceptable((*BODY_TYPES, PROTOBUF), known="json" in accept or "yaml" in accept)
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:
-    """Whether a query parameter says yes. Raises Refused (400) when it says neither."""
-    value = query.get(name, "")
-    if value.lower() not in {"", "0", "1", "true", "false", "t", "f"}:
-        raise bad_request(f'invalid value "{value}" for the query parameter "{name}": must be true or false')
-    return value.lower() in {"1", "true", "t"}
+    """Whether a query parameter says yes: whatever is there does, but 0 and false, as the real server has it."""
+    return name in query and query[name].lower() not in {"0", "false"}
 
 
 def number(query: Mapping[str, str], name: str) -> int:
     """A query parameter as a number, 0 when absent. Raises Refused (400)."""
-    value = query.get(name, "") or "0"
-    if not value.isdecimal() or len(value) > 18:
+    value = query.get(name, "0")
+    if not value.removeprefix("-").isdecimal() or len(value) > 18:
         raise bad_request(f'strconv.ParseInt: parsing "{value}": invalid syntax')
+    return int(value)
+
+
+def revision(query: Mapping[str, str]) -> int:
+    """The resourceVersion that a query asks for, 0 when absent. Raises Refused (500, as the real server)."""
+    value = query.get("resourceVersion", "") or "0"
+    if not value.isdecimal() or len(value) > 18:
+        told = f'resourceVersion: Invalid value: "{value}": strconv.ParseUint: parsing "{value}": invalid syntax'
+        raise Refused(code=500, reason="", message=told)
     return int(value)
 
 
@@ -112,6 +119,8 @@ def read_manifest(body: bytes, content_type: str) -> Manifest:
     if media_type not in {"", JSON, YAML}:
         raise unsupported_media_type((*BODY_TYPES, PROTOBUF))
     found = read_yaml(body) if media_type == YAML else read_json(body)
+    if found is None:
+        return {}
     if not isinstance(found, dict):
         raise bad_request("the object provided is unrecognized: couldn't get version/kind; json parse error")
     return found
@@ -134,6 +143,11 @@ class _Loader(yaml.CSafeLoader):
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
         for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
     }
+    # As Go's YAML 1.1 has it.
+    bool_values = {**yaml.CSafeLoader.bool_values, "y": True, "n": False}
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("[yYnN]$"), list("yYnN"))
 
 
 def read_yaml(body: bytes) -> object:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from isthmus.api.scheme import Manifest
-from isthmus.apiserver import podcolumns
+from isthmus.apiserver import accesscolumns, podcolumns
 from isthmus.apiserver.cells import AGE, NONE, UNKNOWN, Cell, age_of, few, field, selector_text, shown, wide
 from isthmus.apiserver.cluster import CRDS
 from isthmus.apiserver.kinds import Column
@@ -17,6 +17,18 @@ def _containers(part: str) -> Cell:
         return ",".join(str(each.get(part, "")) for each in containers)
 
     return cell
+
+
+def _template_containers(part: str) -> Cell:
+    return lambda manifest, now: _containers(part)({"spec": manifest}, now)
+
+
+def _template_labels(manifest: Manifest, _: datetime) -> object:
+    return selector_text(((manifest.get("template") or {}).get("metadata") or {}).get("labels"))
+
+
+def _pod_selector(manifest: Manifest, _: datetime) -> object:
+    return selector_text((manifest.get("spec") or {}).get("podSelector"))
 
 
 def _selector(manifest: Manifest, _: datetime) -> object:
@@ -58,7 +70,8 @@ def _external(manifest: Manifest, _: datetime) -> object:
 
 
 def _slice_ports(manifest: Manifest, _: datetime) -> object:
-    numbers = ["*" if port.get("port") is None else str(port["port"]) for port in manifest.get("ports") or ()]
+    ports = manifest.get("ports") or ()
+    numbers = [port.get("name") or "*" if port.get("port") is None else str(port["port"]) for port in ports]
     return few(numbers, 3) or "<unset>"
 
 
@@ -70,10 +83,10 @@ def _slice_endpoints(manifest: Manifest, _: datetime) -> object:
 def _subset_endpoints(manifest: Manifest, _: datetime) -> object:
     found = []
     for subset in manifest.get("subsets") or ():
-        ports = [f":{port['port']}" for port in subset.get("ports") or ()] or [""]
-        for address in subset.get("addresses") or ():
-            ip = f"[{address['ip']}]" if ":" in address["ip"] else address["ip"]
-            found += [ip + port for port in ports]
+        ips = [each["ip"] for each in subset.get("addresses") or ()]
+        shown_ips = [f"[{ip}]" if ":" in ip else ip for ip in ips]
+        for port in [f":{port['port']}" for port in subset.get("ports") or ()] or [""]:
+            found += [ip + port for ip in shown_ips]
     return few(found, 3) or NONE
 
 
@@ -109,7 +122,7 @@ def _seen(*fields: str) -> Cell:
 
 def _event_object(manifest: Manifest, _: datetime) -> object:
     about = manifest.get("involvedObject") or manifest.get("regarding") or {}
-    return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
+    return "/".join(filter(None, (str(about.get("kind", "")).lower(), about.get("name", ""))))
 
 
 def _event_source(manifest: Manifest, _: datetime) -> object:
@@ -209,6 +222,11 @@ BUILT_IN: Mapping[str, tuple[tuple[Column, Cell], ...]] = {
         *TEMPLATE,
         SELECTOR,
     ),
+    "podtemplates": (
+        shown("Containers", _template_containers("name")),
+        shown("Images", _template_containers("image")),
+        shown("Pod Labels", _template_labels),
+    ),
     "controllerrevisions.apps": (
         shown("Controller", _controller),
         shown("Revision", field("revision", 0)),
@@ -222,5 +240,11 @@ BUILT_IN: Mapping[str, tuple[tuple[Column, Cell], ...]] = {
         shown("Endpoints", _slice_endpoints),
         AGE,
     ),
-    "networkpolicies.networking.k8s.io": (shown("Pod-Selector", field("spec.podSelector")), AGE),
+    "roles.rbac.authorization.k8s.io": accesscolumns.ROLES,
+    "clusterroles.rbac.authorization.k8s.io": accesscolumns.ROLES,
+    "rolebindings.rbac.authorization.k8s.io": accesscolumns.BINDINGS,
+    "clusterrolebindings.rbac.authorization.k8s.io": accesscolumns.BINDINGS,
+    "validatingadmissionpolicies.admissionregistration.k8s.io": accesscolumns.POLICIES,
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": accesscolumns.POLICY_BINDINGS,
+    "networkpolicies.networking.k8s.io": (shown("Pod-Selector", _pod_selector), AGE),
 }  # fmt: skip

@@ -1,19 +1,19 @@
 """Custom kinds: from a CustomResourceDefinition to what is served."""
 
-import re
 from collections.abc import Iterator
 
 from isthmus.api.scheme import Manifest
+from isthmus.apiserver.causes import required
 from isthmus.apiserver.cluster import Cluster, timestamp
-from isthmus.apiserver.kinds import Column, Kind, Scale
+from isthmus.apiserver.definitionrules import definition_faults, stored_faults
+from isthmus.apiserver.kinds import Column, Kind, Scale, by_maturity
+from isthmus.apiserver.rulefaults import rule_faults
+from isthmus.apiserver.rules import Rules
 from isthmus.apiserver.schema import Cause, Schema
 from isthmus.apiserver.storage import DELETED, Change
-from isthmus.apiserver.structural import NotStructural, crd_warnings, from_crd
+from isthmus.apiserver.structural import NotStructural, from_crd
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
-APPROVED = "api-approved.kubernetes.io"
-DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+")
 OPEN = Schema(type="object", preserve_unknown=True)
 
 
@@ -32,63 +32,17 @@ def fill(crd: Manifest) -> None:
 
 def problems(crd: Manifest, old: Manifest | None) -> list[Cause]:
     """Why this definition cannot be."""
-    spec, name = crd["spec"], crd["metadata"]["name"]
-    return [
-        *_name_problems(spec, name, crd["metadata"].get("annotations") or {}),
-        *_version_problems(spec),
-        *(_changed(spec, old["spec"]) if old else ()),
-    ]
+    return [*definition_faults(crd, old), *_all_schema_problems(crd["spec"]), *stored_faults(crd)]
 
 
-def _name_problems(spec: Manifest, name: str, annotations: Manifest) -> Iterator[Cause]:
-    group, names = spec.get("group", ""), spec.get("names") or {}
-    if not DNS_NAME.fullmatch(group):
-        told = "should be a domain with at least one dot"
-        yield Cause("spec.group", "FieldValueInvalid", f'Invalid value: "{group}": {told}')
-    for part in ("plural", "singular"):
-        if not DNS_LABEL.fullmatch(str(names.get(part, "")).lower()):
-            told = f'Invalid value: "{names.get(part, "")}": must be a DNS-1035 label'
-            yield Cause(f"spec.names.{part}", "FieldValueInvalid", told)
-    if not names.get("kind"):
-        yield Cause("spec.names.kind", "FieldValueRequired", "Required value")
-    if spec.get("scope") not in {"Namespaced", "Cluster"}:
-        told = f'Unsupported value: "{spec.get("scope", "")}": supported values: "Cluster", "Namespaced"'
-        yield Cause("spec.scope", "FieldValueNotSupported", told)
-    wanted = f"{names.get('plural', '')}.{group}"
-    if name != wanted:
-        told = f'Invalid value: "{name}": must be spec.names.plural+"."+spec.group'
-        yield Cause("metadata.name", "FieldValueInvalid", told)
-    protected = group.endswith((".k8s.io", ".kubernetes.io")) or group in {"k8s.io", "kubernetes.io"}
-    if protected and APPROVED not in annotations:
-        told = (
-            f'Required value: protected groups must have approval annotation "{APPROVED}", '
-            "see https://github.com/kubernetes/enhancements/pull/1111"
-        )
-        yield Cause(f"metadata.annotations[{APPROVED}]", "FieldValueRequired", told)
-
-
-def _version_problems(spec: Manifest) -> Iterator[Cause]:
+def _all_schema_problems(spec: Manifest) -> Iterator[Cause]:
     versions = spec.get("versions") or []
-    if sum(bool(each.get("storage")) for each in versions) != 1:
-        told = "must have exactly one version marked as storage version"
-        yield Cause("spec.versions", "FieldValueInvalid", f"Invalid value: {_names(versions)}: {told}")
-    if len({each.get("name") for each in versions}) != len(versions):
-        told = "must contain unique version names"
-        yield Cause("spec.versions", "FieldValueInvalid", f"Invalid value: {_names(versions)}: {told}")
-    strategy = (spec.get("conversion") or {}).get("strategy", "None")
-    if strategy != "None":
-        told = f'Unsupported value: "{strategy}": supported values: "None": this server calls no webhooks'
-        yield Cause("spec.conversion.strategy", "FieldValueNotSupported", told)
     schemas = [(each.get("schema") or {}).get("openAPIV3Schema") for each in versions]
     alike = all(each == schemas[0] for each in schemas)
-    for index, (version, schema) in enumerate(zip(versions, schemas, strict=True)):
+    for index, schema in enumerate(schemas):
         where = "spec.validation" if alike else f"spec.versions[{index}].schema"
-        if not DNS_LABEL.fullmatch(str(version.get("name", ""))):
-            told = f'Invalid value: "{version.get("name", "")}": must be a DNS-1035 label'
-            yield Cause(f"spec.versions[{index}].name", "FieldValueInvalid", told)
         if not schema:
-            told = "Required value: schemas are required"
-            yield Cause(f"spec.versions[{index}].schema.openAPIV3Schema", "FieldValueRequired", told)
+            yield required(f"spec.versions[{index}].schema.openAPIV3Schema")
         elif not (alike and index):
             yield from _schema_problems(schema, f"{where}.openAPIV3Schema")
 
@@ -99,21 +53,8 @@ def _schema_problems(schema: Manifest, where: str) -> Iterator[Cause]:
     except NotStructural as error:
         for cause in error.causes:
             yield Cause(f"{where}.{cause.field}".rstrip("."), cause.reason, cause.message)
-
-
-def _changed(spec: Manifest, old: Manifest) -> Iterator[Cause]:
-    for part in ("group", "scope"):
-        if spec.get(part) != old.get(part):
-            told = f'Invalid value: "{spec.get(part)}": field is immutable'
-            yield Cause(f"spec.{part}", "FieldValueInvalid", told)
-    for part in ("plural", "kind"):
-        if spec["names"].get(part) != old["names"].get(part):
-            told = f'Invalid value: "{spec["names"].get(part)}": field is immutable'
-            yield Cause(f"spec.names.{part}", "FieldValueInvalid", told)
-
-
-def _names(versions: list[Manifest]) -> str:
-    return "[" + ", ".join(str(each.get("name")) for each in versions) + "]"
+        return
+    yield from rule_faults(schema, where)
 
 
 class Definitions:
@@ -178,13 +119,6 @@ class Definitions:
             self._cluster.storage.collection(crd["metadata"]["name"]).window.interrupt()
 
 
-def warnings(crd: Manifest) -> list[str]:
-    """What the definition asks for and this server does not do."""
-    versions = crd["spec"].get("versions") or []
-    schemas = [(each["name"], (each.get("schema") or {}).get("openAPIV3Schema")) for each in versions]
-    return [f"{version}: {told}" for version, schema in schemas for told in crd_warnings(schema)]
-
-
 def is_established(crd: Manifest) -> bool:
     """Whether the kinds are served."""
     conditions = (crd.get("status") or {}).get("conditions") or []
@@ -225,8 +159,9 @@ def kinds_of(crd: Manifest, since: int) -> Iterator[Kind]:
             columns=tuple(map(_column, version.get("additionalPrinterColumns") or ())),
             scale=_scale(subresources.get("scale")),
             selectable=tuple(each["jsonPath"].lstrip(".") for each in version.get("selectableFields") or ()),
-            warning=_deprecation(spec["group"], version),
+            warning=_deprecation(crd, version),
             openapi=openapi,
+            rules=Rules(openapi),
         )
 
 
@@ -238,10 +173,20 @@ def _parsed(openapi: Manifest) -> Schema:
         return OPEN
 
 
-def _deprecation(group: str, version: Manifest) -> str:
+def _deprecation(crd: Manifest, version: Manifest) -> str:
     if not version.get("deprecated"):
         return ""
-    return version.get("deprecationWarning") or f"{group}/{version['name']} is deprecated"
+    if version.get("deprecationWarning"):
+        return str(version["deprecationWarning"])
+    names = [each["name"] for each in crd["spec"]["versions"] if each.get("served") and not each.get("deprecated")]
+    better = min(names, key=by_maturity, default="")
+    group, kind = crd["spec"]["group"], crd["spec"]["names"]["kind"]
+    told = f"{group}/{version['name']} {kind} is deprecated"
+    return (
+        f"{told}; use {group}/{better} {kind}"
+        if better and by_maturity(better) < by_maturity(version["name"])
+        else told
+    )
 
 
 def _column(column: Manifest) -> Column:

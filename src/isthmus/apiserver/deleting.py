@@ -1,32 +1,47 @@
 """Delete: at once, with grace, or as soon as the finalizers let go."""
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from isthmus.api.scheme import Manifest
+from isthmus.apiserver.authentication import SERVER, User
 from isthmus.apiserver.call import flag, number, read_manifest
 from isthmus.apiserver.cluster import CRDS, NAMESPACES, PODS, Cluster, timestamp
 from isthmus.apiserver.kinds import Kind
-from isthmus.apiserver.status import bad_request, forbidden, not_found, precondition_failed, unsupported_option
-from isthmus.apiserver.storage import Key, Record, encode
+from isthmus.apiserver.matching import DELETE, Attempt
+from isthmus.apiserver.policies import Policies
+from isthmus.apiserver.status import (
+    bad_request,
+    forbidden,
+    invalid_options,
+    not_found,
+    precondition_failed,
+    unsupported_option,
+)
+from isthmus.apiserver.storage import Key, Record, encode, encode_unversioned
 
 FOREGROUND, BACKGROUND, ORPHAN = "Foreground", "Background", "Orphan"
 # Kubernetes' finalizers for the two policies in which the garbage collector goes before the object.
 FINALIZERS = {FOREGROUND: "foregroundDeletion", ORPHAN: "orphan"}
 DEFAULT_GRACE = 30
+BOTH = "orphanDependents and deletionPropagation cannot be both set"
 PROTECTED = ("default", "kube-system", "kube-public")
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteOptions:
-    """How to delete; `grace` in seconds, None for the object's own."""
+    """How to delete, and for whom; `grace` in seconds, None for the object's own."""
 
     uid: str = ""
     resource_version: str = ""
     propagation: str = ""
     grace: int | None = None
     dry_run: bool = False
+    user: User = SERVER
+    # One of many that are deleted at once: nobody named it.
+    unnamed: bool = False
 
     @classmethod
     def parse(cls, query: Mapping[str, str], body: bytes, content_type: str) -> "DeleteOptions":
@@ -36,9 +51,14 @@ class DeleteOptions:
             raise bad_request(f"the body of a delete is DeleteOptions, not {sent.get('kind')}")
         for name in ("propagationPolicy", "dryRun"):
             if name in query:
-                sent.setdefault(name, query[name])
+                sent.setdefault(name, [query[name]] if name == "dryRun" else query[name])
+        if (sent.get("dryRun") or ["All"]) != ["All"]:
+            raise unsupported_option("DeleteOptions", "dryRun", sent["dryRun"], ["All"])
         if "gracePeriodSeconds" in query:
             sent.setdefault("gracePeriodSeconds", number(query, "gracePeriodSeconds"))
+        if sent.get("orphanDependents") is not None and sent.get("propagationPolicy"):
+            told = f"Invalid value: {json.dumps(sent['propagationPolicy'])}: {BOTH}"
+            raise invalid_options("DeleteOptions", "propagationPolicy", "FieldValueInvalid", told)
         if "orphanDependents" in query or "orphanDependents" in sent:
             orphan = sent["orphanDependents"] if "orphanDependents" in sent else flag(query, "orphanDependents")
             sent.setdefault("propagationPolicy", ORPHAN if orphan else BACKGROUND)
@@ -64,13 +84,15 @@ class Deleted:
 
     record: Record
     gone: bool
+    warnings: list[str] = field(default_factory=list)
 
 
 class Deleting:
     """The verb, and what the server itself deletes."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, policies: Policies) -> None:
         self._cluster = cluster
+        self._policies = policies
 
     def delete(self, kind: Kind, key: Key, options: DeleteOptions) -> Deleted:
         """Delete one object. Raises NotFound, Conflict when a precondition fails, Refused for what must stay."""
@@ -82,19 +104,26 @@ class Deleting:
         if kind.collection == NAMESPACES and key[1] in PROTECTED:
             raise forbidden(kind, key[1], "this namespace may not be deleted")
         obj = live.manifest()
-        marked = self._marked(kind, obj, options)
+        warnings = self._policies.admit(_attempt(kind, key, options, obj))
+        marked = self._marked(kind, live.manifest(), options)
         if finished(kind, marked):
+            if live.dying and marked != obj and not options.dry_run:
+                # Who watches sees first that its grace was cut short.
+                self._cluster.storage.put(collection, key, marked)
             gone = live if options.dry_run else self._cluster.storage.remove(collection, key)
-            if live.dying:
+            if live.dying or kind.collection == PODS:
                 gone = Record(key, gone.revision, encode(marked, gone.revision))
-            return Deleted(gone, gone=True)
+            return Deleted(gone, True, warnings)
+        if options.dry_run:
+            return Deleted(Record(key, live.revision, encode_unversioned(marked)), False, warnings)
         # A second delete that changes nothing is no write.
-        if options.dry_run or marked == live.manifest():
-            return Deleted(live, gone=False)
-        return Deleted(self._cluster.storage.put(collection, key, marked), gone=False)
+        if marked == obj:
+            return Deleted(live, False, warnings)
+        return Deleted(self._cluster.storage.put(collection, key, marked), False, warnings)
 
     def delete_all(self, kind: Kind, records: Iterable[Record], options: DeleteOptions) -> None:
         """Delete those of `records` that are still there."""
+        options = replace(options, unnamed=True)
         for record in records:
             if self._cluster.collection(kind).get(record.key) is not None:
                 self.delete(kind, record.key, options)
@@ -118,6 +147,15 @@ class Deleting:
         if first and "generation" in metadata:
             metadata["generation"] += 1
         return obj
+
+
+def _attempt(kind: Kind, key: Key, options: DeleteOptions, obj: Manifest) -> Attempt:
+    namespace, name = key
+    if kind.collection == NAMESPACES:
+        namespace = name
+    about = (kind, DELETE, options.user, namespace, "" if options.unnamed else name)
+    shown: Manifest = {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"}
+    return Attempt(*about, old=obj, dry_run=options.dry_run, options=shown)
 
 
 def finished(kind: Kind, obj: Manifest) -> bool:
@@ -149,8 +187,9 @@ def _grace(kind: Kind, obj: Manifest, options: DeleteOptions) -> int:
     spec, phase = obj.get("spec") or {}, (obj.get("status") or {}).get("phase")
     if not spec.get("nodeName") or phase in {"Succeeded", "Failed"}:
         return 0
-    own = spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE)
-    return max(0, own if options.grace is None else options.grace)
+    grace: int = spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE) if options.grace is None else options.grace
+    # What once meant "at once" to some kubelets.
+    return grace if grace >= 0 else 1
 
 
 def _finalizers(present: list[str], propagation: str) -> list[str]:

@@ -1,5 +1,7 @@
 """What this server serves, told to clients: groups, versions, resources, and the parameters they take."""
 
+import base64
+import hashlib
 from collections.abc import Iterable
 
 from isthmus.api.scheme import Manifest
@@ -26,10 +28,19 @@ SUBRESOURCE_KINDS = {
     "scale": ("autoscaling", "v1", "Scale", ("get", "patch", "update")),
     "eviction": ("policy", "v1", "Eviction", ("create",)),
     "token": ("authentication.k8s.io", "v1", "TokenRequest", ("create",)),
+    "binding": ("", "", "Binding", ("create",)),
+    "portforward": ("", "", "PodPortForwardOptions", ("create", "get")),
     "exec": ("", "", "PodExecOptions", ("create", "get")),
     "attach": ("", "", "PodAttachOptions", ("create", "get")),
     "log": ("", "", "Pod", ("get",)),
     "finalize": ("", "", "Namespace", ("update",)),
+}
+
+
+# Kinds that the real server stores in another version than it serves.
+STORED_ELSEWHERE = {
+    "events.events.k8s.io": ("", "v1"),
+    "customresourcedefinitions.apiextensions.k8s.io": ("apiextensions.k8s.io", "v1beta1"),
 }
 
 
@@ -64,7 +75,9 @@ def resource_list(kinds: Kinds, group: str, version: str) -> Manifest:
         raise no_such_path()
     resources = sorted((each for kind in served for each in _resources(kind)), key=lambda each: str(each["name"]))
     api_version = f"{group}/{version}" if group else version
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version, "resources": resources}
+    # The oldest of these documents does not say its own version.
+    own = {"apiVersion": "v1"} if group else {}
+    return {"kind": "APIResourceList", **own, "groupVersion": api_version, "resources": resources}
 
 
 def of_version(kinds: Iterable[Kind], group: str, version: str) -> list[Kind]:
@@ -84,9 +97,18 @@ def _resources(kind: Kind) -> Iterable[Manifest]:
         told["shortNames"] = list(kind.short_names)
     if kind.categories:
         told["categories"] = list(kind.categories)
+    if "list" in kind.verbs:
+        told["storageVersionHash"] = _storage_version_hash(kind)
     yield told
     for subresource in kind.subresources:
         yield _subresource(kind, subresource)
+
+
+def _storage_version_hash(kind: Kind) -> str:
+    """What tells clients that the stored version changed; Kubernetes hashes its name."""
+    group, stored = STORED_ELSEWHERE.get(kind.resource, (kind.group, kind.stored_version or kind.version))
+    digest = hashlib.sha256(f"{group}/{stored}/{kind.kind}".encode()).digest()
+    return base64.b64encode(digest[:8]).decode()
 
 
 def _subresource(kind: Kind, name: str) -> Manifest:
@@ -131,7 +153,7 @@ def aggregated(kinds: Kinds, *, core: bool) -> Manifest:
         for version in sorted(versions, key=by_maturity):
             resources = [_aggregated_resource(kind) for kind in of_version(kinds, name, version)]
             told.append({"version": version, "freshness": "Current", "resources": resources})
-        items.append({"metadata": {"name": name, "creationTimestamp": None}, "versions": told})
+        items.append({"metadata": {"name": name} if name else {}, "versions": told})
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": "apidiscovery.k8s.io/v2",

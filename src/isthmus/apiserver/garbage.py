@@ -6,11 +6,15 @@ Kubernetes, "Garbage Collection": an object goes when it has owners and none of 
 from collections import defaultdict
 
 from isthmus.api.scheme import Manifest
+from isthmus.apiserver import managedfields
 from isthmus.apiserver.cluster import Cluster
 from isthmus.apiserver.deleting import BACKGROUND, FINALIZERS, FOREGROUND, ORPHAN, DeleteOptions, Deleting, finished
 from isthmus.apiserver.housekeeping import Housekeeper
 from isthmus.apiserver.kinds import Kind
+from isthmus.apiserver.managedfields import Writer
 from isthmus.apiserver.storage import DELETED, Change, Collection, Key, Record
+
+COLLECTOR = "isthmus-apiserver"
 
 
 class Garbage:
@@ -111,6 +115,8 @@ class Garbage:
         obj["metadata"]["ownerReferences"] = kept
         if not kept:
             del obj["metadata"]["ownerReferences"]
+        schema = kind.stored_schema or kind.schema
+        obj = managedfields.track(record.manifest(), obj, schema, Writer(COLLECTOR, self._cluster.now()))
         self._cluster.storage.put(self._cluster.collection(kind), record.key, obj)
 
     def _without_finalizer(self, kind: Kind, record: Record, finalizer: str) -> None:

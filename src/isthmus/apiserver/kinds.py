@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from isthmus.api.scheme import Manifest
+from isthmus.apiserver.rules import Rules
 from isthmus.apiserver.schema import Schema
 from isthmus.apiserver.status import no_such_path
 
@@ -71,6 +72,8 @@ class Kind:
     warning: str = ""
     # The schema as its author wrote it, for those who ask what a field means.
     openapi: Manifest = field(default_factory=dict, compare=False)
+    # What its schema's validation rules say, of custom kinds.
+    rules: Rules | None = field(default=None, compare=False)
 
     @property
     def api_version(self) -> str:
@@ -110,16 +113,24 @@ REVIEW = {"verbs": ("create",), "namespaced": False}
 
 BUILT_IN: tuple[Kind, ...] = (
     _core("ConfigMap", "configmaps", "cm"),
-    _core("Endpoints", "endpoints", "ep", create_on_update=True),
+    _core("Endpoints", "endpoints", "ep", create_on_update=True,
+          warning="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
     _core("Event", "events", "ev", create_on_update=True),
     _core("Namespace", "namespaces", "ns", namespaced=False, subresources=("finalize", "status"),
           verbs=tuple(v for v in VERBS if v != "deletecollection"), returns_deleted=True),
     _core("Node", "nodes", "no", namespaced=False, subresources=("status",), status_from_author=True),
     _core("Pod", "pods", "po", categories=ALL, subresources=POD_SUBRESOURCES, generation=True,
           returns_deleted=True),
+    _core("PodTemplate", "podtemplates", generation=True),
     _core("Secret", "secrets"),
-    _core("Service", "services", "svc", categories=ALL, subresources=("status",), returns_deleted=True),
+    _core("Service", "services", "svc", categories=ALL, subresources=("status",), returns_deleted=True,
+          create_on_update=True),
     _core("ServiceAccount", "serviceaccounts", "sa", subresources=("token",), returns_deleted=True),
+    _kind("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies",
+          namespaced=False, categories=("api-extensions",), subresources=("status",), generation=True),
+    _kind("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicyBinding",
+          "validatingadmissionpolicybindings", namespaced=False, categories=("api-extensions",),
+          generation=True),
     _kind("apps", "v1", "ControllerRevision", "controllerrevisions"),
     _kind("apps", "v1", "DaemonSet", "daemonsets", "ds", categories=ALL, subresources=("status",),
           generation=True),
@@ -132,6 +143,12 @@ BUILT_IN: tuple[Kind, ...] = (
     _kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", generation=True),
     _kind("events.k8s.io", "v1", "Event", "events", "ev", create_on_update=True),
     _kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "netpol", generation=True),
+    _kind("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False,
+          create_on_update=True),
+    _kind("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", namespaced=False,
+          create_on_update=True),
+    _kind("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", create_on_update=True),
+    _kind("rbac.authorization.k8s.io", "v1", "Role", "roles", create_on_update=True),
     _kind("authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews", **REVIEW),
     _kind("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", **REVIEW),
     _kind("authorization.k8s.io", "v1", "LocalSubjectAccessReview", "localsubjectaccessreviews",

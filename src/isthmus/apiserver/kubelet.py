@@ -1,5 +1,6 @@
 """Logs and shells of pods: requests that are passed on to the node."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -12,6 +13,17 @@ FORWARDED = frozenset({"attach", "exec", "log", "portforward"})
 LOG_OPTIONS = ("follow", "limitBytes", "previous", "sinceSeconds", "sinceTime", "tailLines", "timestamps", "stream")
 # The real server's parameters on the left, its kubelet's on the right.
 STREAMS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
+
+
+def options_of(query: Mapping[str, str], subresource: str) -> Manifest:
+    """What a request to `exec`, `attach` or `portforward` says, as the object that policies see."""
+    kind = {"exec": "PodExecOptions", "attach": "PodAttachOptions"}.get(subresource, "PodPortForwardOptions")
+    flags = {name: True for name in STREAMS if query.get(name, "").lower() in {"1", "true"}}
+    said: Manifest = {"apiVersion": "v1", "kind": kind, **flags}
+    if container := query.get("container"):
+        said["container"] = container
+    command = [value for name, value in query.items() if name == "command"]
+    return said | ({"command": command} if command else {})
 
 
 async def pass_on(request: Request, socket: Path | None, pod: Manifest, subresource: str) -> Stream:

@@ -44,6 +44,7 @@ class Writer:
     subresource: str = ""
     force: bool = False
     has_status: bool = True
+    api_version: str = ""
 
     def key(self, operation: str, api_version: str) -> Key:
         """Under which entry this write is booked. An applier has one entry, whatever the version."""
@@ -92,7 +93,11 @@ def track(old: Manifest | None, new: Manifest, schema: Schema | None, writer: Wr
         # Once nobody is tracked, only an apply starts the record again.
         return new
     before = unmanaged(old) if old is not None else _empty(new, schema)
-    return with_owners(new, _updated(before, new, schema, writer, owners))
+    try:
+        return with_owners(new, _updated(before, new, schema, writer, owners))
+    except Invalid:
+        # A list whose items lack their keys: its schema refuses it next, in better words.
+        return with_owners(new, owners)
 
 
 def _sent_owners(old: Manifest | None, new: Manifest, writer: Writer) -> Owners:
@@ -117,11 +122,13 @@ def _updated(before: Manifest, after: Manifest, schema: Schema | None, writer: W
     taken = _filtered(changed.added | changed.modified, resets)
     gone = _filtered(changed.removed, resets)
     kept = {key: replace(entry, fields=entry.fields - taken - gone) for key, entry in owners.items()}
-    api_version = str(after.get("apiVersion", ""))
+    api_version = writer.api_version or str(after.get("apiVersion", ""))
     key = writer.key("Update", api_version)
     if mine := taken - UNOWNED:
         held = kept[key].fields if key in kept else frozenset()
-        kept[key] = Entry(held | mine, api_version, timestamp(writer.now))
+        # Kubernetes books a scale without its time.
+        time = "" if writer.subresource == "scale" else timestamp(writer.now)
+        kept[key] = Entry(held | mine, api_version, time)
     return capped({key: entry for key, entry in kept.items() if entry.fields})
 
 
@@ -145,16 +152,13 @@ def apply(live: Manifest | None, applied: Manifest, schema: Schema | None, write
         if left:
             raise conflict(left)
     if same(result, base):
-        settled = {key: _with_time_of(entry, owners.get(key)) for key, entry in settled.items()}
+        # The time is of the last change: an apply that changes nothing keeps it, or has none.
+        times = {key: entry.time for key, entry in owners.items()}
+        settled = {key: replace(entry, time=times.get(key, "")) for key, entry in settled.items()}
         result = base
     if writer.manager == "kubectl":
         result = _with_last_applied(result, applied)
     return with_owners(result, settled)
-
-
-def _with_time_of(entry: Entry, before: Entry | None) -> Entry:
-    # The time is of the last change: an apply that changes nothing keeps it.
-    return entry if before is None else replace(entry, time=before.time)
 
 
 def _applied(

@@ -5,6 +5,7 @@ from isthmus.apiserver.kinds import Kind, Scale
 from isthmus.apiserver.schema import Cause, invalid
 
 DEFAULT = Scale()
+KIND = ("autoscaling", "v1", "Scale")
 
 
 def scale_of(kind: Kind, manifest: Manifest) -> Manifest:

@@ -105,7 +105,8 @@ def prune(obj: Manifest, schema: Schema) -> list[str]:
     Returns the unknown fields' paths: `spec.ports[0].x`. An applied object is not pruned.
     """
     # A built-in's nulls are `builtin.canonical`'s business: Go has zero values for them.
-    return sorted(_pruned(obj, schema, "", drop_nulls=not schema.name))
+    unknown = list(_pruned(obj, schema, "", drop_nulls=not schema.name))
+    return unknown if schema.name else sorted(unknown)
 
 
 def _pruned(value: object, schema: Schema, path: str, *, drop_nulls: bool) -> Iterator[str]:

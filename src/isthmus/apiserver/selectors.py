@@ -11,12 +11,6 @@ from isthmus.apiserver.status import bad_request
 
 Matches: TypeAlias = Callable[[Mapping[str, str]], bool]
 
-LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-SET_BASED = re.compile(r"(?P<key>\S+)\s+(?P<how>in|notin)\s*\((?P<values>[^()]*)\)")
-COMPARED = re.compile(r"(?P<key>[^=!<>\s]+)\s*(?P<how>==|=|!=|<|>)\s*(?P<value>[^=!<>\s]*)")
-MAX_REQUIREMENTS = 1000
-
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
@@ -47,35 +41,6 @@ def _ordered(value: str, how: str, bound: str) -> bool:
         return False
 
 
-def parse_labels(text: str) -> tuple[Requirement, ...]:
-    """The requirements of a label selector, equality- or set-based. Raises Refused (400)."""
-    parts = [part.strip() for part in re.split(r",(?![^(]*\))", text)] if text.strip() else []
-    if len(parts) > MAX_REQUIREMENTS:
-        raise bad_request(f"unable to parse requirement: more than {MAX_REQUIREMENTS} of them")
-    return tuple(_requirement(part) for part in parts)
-
-
-def _requirement(part: str) -> Requirement:
-    if found := SET_BASED.fullmatch(part):
-        values = frozenset(value.strip() for value in found["values"].split(","))
-        return _checked(Requirement(found["key"], found["how"], values))
-    if found := COMPARED.fullmatch(part):
-        how = {"=": "in", "==": "in", "!=": "notin"}.get(found["how"], found["how"])
-        return _checked(Requirement(found["key"], how, frozenset({found["value"]})))
-    if part.startswith("!"):
-        return _checked(Requirement(part[1:].strip(), "absent"))
-    return _checked(Requirement(part, "exists"))
-
-
-def _checked(requirement: Requirement) -> Requirement:
-    if not LABEL_KEY.fullmatch(requirement.key):
-        raise bad_request(f'unable to parse requirement: key: Invalid value: "{requirement.key}"')
-    for value in requirement.values:
-        if not LABEL_VALUE.fullmatch(value):
-            raise bad_request(f'unable to parse requirement: values[0][{requirement.key}]: Invalid value: "{value}"')
-    return requirement
-
-
 def of_label_selector(selector: Manifest) -> Matches:
     """The matcher of a LabelSelector object; an empty one matches everything."""
     hows = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
@@ -86,12 +51,14 @@ def of_label_selector(selector: Manifest) -> Matches:
     return lambda labels: all(requirement.met_by(labels) for requirement in wanted)
 
 
+NEWER_FIELDS = {"reportingController": "reportingComponent"}
 # What field selectors may ask for, beyond metadata.name and metadata.namespace.
 INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "pods": (
         "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
         "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName",
+        "status.podIPs",
     ),
     "events": (
         *(f"involvedObject.{name}" for name in INVOLVED),
@@ -101,27 +68,42 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "nodes": ("spec.unschedulable",),
     "namespaces": ("status.phase",),
     "secrets": ("type",),
-    "replicasets.apps": ("status.replicas",),
 }  # fmt: skip
+
+
+# Of these kinds Kubernetes says which fields there are.
+PLAIN = frozenset({"services", "secrets"})
 
 
 def parse_fields(text: str, kind: Kind) -> tuple[Requirement, ...]:
     """The requirements of a field selector on `kind`. Raises Refused (400) for fields it does not index."""
     allowed = {"metadata.name", "metadata.namespace", *FIELDS.get(kind.collection, ()), *kind.selectable}
     requirements = []
-    for part in (part.strip() for part in text.split(",") if part.strip()):
-        found = re.fullmatch(r"(?P<key>[^=!]+?)\s*(?P<how>==|=|!=)\s*(?P<value>.*)", part)
+    for part in (part.strip() for part in re.split(r"(?<!\\),", text) if part.strip()):
+        found = re.fullmatch(r"(?P<key>[^=!]*?)\s*(?P<how>==|=|!=)\s*(?P<value>.*)", part)
         if not found:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
-        key = found["key"]
-        if kind.group == "events.k8s.io" and key.startswith("regarding."):
-            key = "involvedObject." + key.removeprefix("regarding.")
+        key, value = found["key"], _unescaped(found["value"])
+        if not key and not value:
+            continue
+        if kind.group == "events.k8s.io":
+            if key.startswith("involvedObject."):
+                raise bad_request(f"field label not supported: {key}")
+            key = NEWER_FIELDS.get(key, re.sub("^regarding[.]", "involvedObject.", key))
+        if key not in allowed and (kind.selectable or kind.collection in FIELDS.keys() - PLAIN):
+            raise bad_request(f"field label not supported: {found['key']}")
         if key not in allowed:
             known = ", ".join(f'"{each}"' for each in sorted(allowed))
             raise bad_request(f'"{found["key"]}" is not a known field selector: only {known}')
         how = "notin" if found["how"] == "!=" else "in"
-        requirements.append(Requirement(key, how, frozenset({found["value"]})))
+        requirements.append(Requirement(key, how, frozenset({value})))
     return tuple(requirements)
+
+
+def _unescaped(value: str) -> str:
+    if odd := re.search(r"(?<!\\)=", value):
+        raise bad_request(f"invalid field selector: unescaped character in value: {ord(odd[0])}")
+    return re.sub(r"\\([\\,=])", r"\1", value)
 
 
 def fields_of(kind: Kind) -> Callable[[Manifest], Mapping[str, str]]:
@@ -138,6 +120,8 @@ def _value(manifest: Manifest, path: str) -> str:
     found: object = manifest
     for step in path.split("."):
         found = found.get(step) if isinstance(found, dict) else None
+    if path == "spec.hostNetwork":
+        found = bool(found)
     if path == "source":
         found = (manifest.get("source") or {}).get("component") or manifest.get("reportingComponent")
     if isinstance(found, bool):

@@ -1,5 +1,6 @@
 """The front door: who is asking, which document or resource, and every failure as a Status."""
 
+import hashlib
 import logging
 from collections.abc import Callable
 
@@ -7,87 +8,129 @@ import msgspec
 
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver import discovery, openapi
-from isthmus.apiserver.authentication import Tokens, User, of_certificate
-from isthmus.apiserver.call import JSON
+from isthmus.apiserver.authentication import NOBODY, Tokens, User, of_certificate
+from isthmus.apiserver.authorization import Authorizer, attributes_of
+from isthmus.apiserver.call import JSON, YAML, negotiate, to_yaml
 from isthmus.apiserver.call import Path as ResourcePath
 from isthmus.apiserver.cluster import Cluster
+from isthmus.apiserver.impersonation import Impersonation
+from isthmus.apiserver.kubelet import FORWARDED
 from isthmus.apiserver.status import (
     internal,
     manifest_of,
     method_not_allowed,
     no_such_path,
     out_of_space,
-    unauthorized,
 )
-from isthmus.apiserver.verbs import Call, Verbs
-from isthmus.errors import APIError
-from isthmus.kit.http import Request, Response, Stream, answer, client_subject
+from isthmus.apiserver.verbs import Call, Verbs, warned, warning_of
+from isthmus.errors import APIError, NotFound
+from isthmus.kit.http import Request, Response, Stream, answer, client_digest, client_subject
 
 log = logging.getLogger(__name__)
 
 _encode = msgspec.json.Encoder().encode
-PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 AGGREGATED_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
 class Server:
     """Answers every request to one cluster's API."""
 
-    def __init__(self, cluster: Cluster, verbs: Verbs, tokens: Tokens) -> None:
+    def __init__(self, cluster: Cluster, verbs: Verbs, tokens: Tokens, authorizer: Authorizer) -> None:
         self._cluster = cluster
         self._verbs = verbs
         self._tokens = tokens
+        self._authorizer = authorizer
+        self._impersonation = Impersonation(authorizer)
 
     async def handle(self, request: Request) -> Stream:
         """The answer to `request`; refusals and failures are Statuses."""
+        answered = await self._settled(request)
+        if not answered.prepared:
+            answered.headers.setdefault("Cache-Control", "no-cache, private")
+        return answered
+
+    async def _settled(self, request: Request) -> Stream:
         try:
             return await self._answer(request)
         except APIError as error:
-            return _refusal(error)
+            return _refusal(request, error)
         except ConnectionError:
             # The caller hung up.
             raise
         except OSError as error:
             log.error("disk failed", extra={"error": str(error)})  # noqa: TRY400  # no traceback for a full disk
-            return _refusal(out_of_space(str(error)))
+            return _refusal(request, out_of_space(str(error)))
         except Exception as error:
             log.exception("request failed", extra={"method": request.method, "path": request.path})
-            return _refusal(internal(type(error).__name__))
+            return _refusal(request, internal(type(error).__name__))
 
     async def _answer(self, request: Request) -> Stream:
         path = request.path
-        user = self._user(request)
-        if user is None and path.rstrip("/") not in PUBLIC:
-            raise unauthorized()
-        if user is None or not _leads_to_resources(path):
+        asked = attributes_of(self._user(request), request.method, path, request.query)
+        asked = self._impersonation.acting(asked, request.headers.items())
+        self._authorizer.check(asked)
+        if asked.path is not None:
             return self._document(request, path.rstrip("/") or "/")
         at = ResourcePath.parse(path)
+        if (at.group, at.plural, at.subresource) != (asked.group, asked.resource, asked.subresource):
+            # An old path, with a verb in it, that says more than what is read here.
+            raise no_such_path()
+        if not self._is_known(path):
+            return _nowhere()
         kind = self._cluster.kinds.at(at.group, at.version, at.plural)
         if bool(at.namespace) and not kind.namespaced:
             raise no_such_path()
         if kind.namespaced and at.name and not at.namespace:
             raise no_such_path()
-        return await self._verbs.answer(Call(request, kind, at, user))
+        if at.subresource not in FORWARDED:
+            # Nothing is done for who could not read the answer.
+            negotiate(request.headers.get("Accept", ""))
+        answered = await self._verbs.answer(Call(request, kind, at, asked))
+        if kind.warning and not answered.prepared:
+            told = (warning_of(kind.warning), *answered.headers.getall("Warning", ()))
+            answered.headers["Warning"] = ", ".join(told)
+        return answered
 
-    def _user(self, request: Request) -> User | None:
-        """Who asks; None for nobody in particular. Raises Refused (401) for a token that is not good."""
+    def _user(self, request: Request) -> User:
+        """Who asks: a certificate says so before a token does. Raises Refused (401) for a token that is not good."""
+        user = of_certificate(client_subject(request), client_digest(request))
+        if user is not None:
+            return user
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
             return self._tokens.user(token.strip())
-        return of_certificate(client_subject(request))
+        return NOBODY
 
     def _document(self, request: Request, path: str) -> Response:
-        if request.method not in {"GET", "HEAD"}:
-            raise method_not_allowed()
-        if path in {"/healthz", "/livez", "/readyz"}:
+        if path.removesuffix("/ping") in {"/healthz", "/livez", "/readyz"}:
             return answer(200, b"ok", "text/plain; charset=utf-8")
+        try:
+            return self._written_document(request, path)
+        except NotFound:
+            if self._is_known(path):
+                raise
+            return _nowhere()
+
+    def _is_known(self, path: str) -> bool:
+        """Whether something is served above a path."""
+        first, *rest = path.strip("/").split("/")
+        return first in {"api", "version"} or (
+            first == "apis" and rest[:1] != [] and rest[0] in self._cluster.kinds.groups()
+        )
+
+    def _written_document(self, request: Request, path: str) -> Response:
+        if request.method != "GET":
+            raise method_not_allowed()
         accepted = request.headers.get("Accept", "")
         if path in {"/api", "/apis"} and _takes_aggregated(accepted):
             found = discovery.aggregated(self._cluster.kinds, core=path == "/api")
-            return answer(200, _encode(found), AGGREGATED_TYPE)
+            return _cached(request, _encode(found))
         if path == "/openapi/v2" and "protobuf" in accepted:
             return answer(200, openapi.EMPTY_V2, openapi.V2_TYPE)
-        return answer(200, _encode(self._manifest(path)), JSON)
+        found = self._manifest(path)
+        if negotiate(accepted if "openapi" not in path else "").media_type == YAML:
+            return answer(200, to_yaml(found), YAML)
+        return answer(200, _encode(found), JSON)
 
     def _manifest(self, path: str) -> Manifest:
         kinds = self._cluster.kinds
@@ -114,18 +157,30 @@ class Server:
         raise no_such_path()
 
 
+def _cached(request: Request, body: bytes) -> Response:
+    """A document that clients keep: sent only to who has another one (KEP-3352)."""
+    tag = f'"{hashlib.sha512(body).hexdigest().upper()}"'
+    headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": "public"}
+    if request.headers.get("If-None-Match") == tag:
+        return answer(304, b"", AGGREGATED_TYPE, headers)
+    return answer(200, body, AGGREGATED_TYPE, headers)
+
+
+def _nowhere() -> Response:
+    """The answer below paths that nobody serves, which is no Status on the real server either."""
+    return answer(404, b"404 page not found\n", "text/plain; charset=utf-8")
+
+
 def _takes_aggregated(accept: str) -> bool:
     wanted = {"as=APIGroupDiscoveryList", "v=v2"}
     return any(wanted <= {part.strip() for part in each.split(";")} for each in accept.split(","))
 
 
-def _leads_to_resources(path: str) -> bool:
-    parts = path.strip("/").split("/")
-    return len(parts) > {"api": 2, "apis": 3}.get(parts[0], len(parts))
-
-
-def _refusal(error: APIError) -> Response:
-    headers = {}
+def _refusal(request: Request, error: APIError) -> Response:
+    headers = warned(getattr(error, "__notes__", ()))
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, int(error.retry_after)))
-    return answer(error.code, _encode(manifest_of(error)), JSON, headers)
+    told = manifest_of(error)
+    if request.headers.get("Accept", "").partition(";")[0].strip() == YAML:
+        return answer(error.code, to_yaml(told), YAML, headers)
+    return answer(error.code, _encode(told), JSON, headers)

@@ -9,9 +9,20 @@ WITH_NODE_PORTS = ("NodePort", LOAD_BALANCER)
 
 def carry_over(spec: Manifest, before: Manifest) -> None:
     """Bring a Service's new spec, in place, into line with the one before."""
+    _follow_address(spec, before)
     _drop_with_type(spec, before)
     if EXTERNAL_NAME not in {spec.get("type"), before.get("type")}:
         _keep_allocated(spec, before)
+
+
+def _follow_address(spec: Manifest, before: Manifest) -> None:
+    """Where only the older field was changed, the list follows it."""
+    address, several = spec.get("clusterIP", ""), spec.get("clusterIPs") or []
+    if several and several == before.get("clusterIPs") and address != before.get("clusterIP"):
+        if address:
+            spec["clusterIPs"] = [address, *several[1:]]
+        else:
+            spec.pop("clusterIPs")
 
 
 def _drop_with_type(spec: Manifest, before: Manifest) -> None:
@@ -26,12 +37,17 @@ def _drop_with_type(spec: Manifest, before: Manifest) -> None:
         for port, old in zip(spec.get("ports") or (), before.get("ports") or (), strict=False):
             if port.get("nodePort") == old.get("nodePort"):
                 port.pop("nodePort", None)
-        if spec.get("externalTrafficPolicy") == before.get("externalTrafficPolicy"):
-            spec.pop("externalTrafficPolicy", None)
+    kept = spec.get("externalTrafficPolicy") == before.get("externalTrafficPolicy")
+    if kept and _is_external(before) and not _is_external(spec):
+        spec.pop("externalTrafficPolicy", None)
     if had == LOAD_BALANCER and wanted != LOAD_BALANCER:
         for own in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
             if spec.get(own) == before.get(own):
                 spec.pop(own, None)
+
+
+def _is_external(spec: Manifest) -> bool:
+    return spec.get("type") in WITH_NODE_PORTS or bool(spec.get("externalIPs"))
 
 
 def _keep_allocated(spec: Manifest, before: Manifest) -> None:

@@ -12,17 +12,18 @@ if TYPE_CHECKING:
     from isthmus.apiserver.kinds import Kind
 
 # Reasons whose Status has details even when there is nothing to say in them.
-WITH_DETAILS = frozenset({"NotFound", "MethodNotAllowed", "NotAcceptable"})
+WITH_DETAILS = frozenset({"NotFound", "MethodNotAllowed", "Forbidden", "Invalid"})
 SUCCESS: Manifest = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
 
 
 def manifest_of(error: APIError) -> Manifest:
     """The Status that carries `error` to the caller."""
-    status: Manifest = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+    metadata = {"continue": error.token} if isinstance(error, Expired) and error.token else {}
+    status: Manifest = {"kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure"}
     status["message"] = error.message
     if error.reason:
         status["reason"] = error.reason
-    if error.details or error.reason in WITH_DETAILS:
+    if error.details or error.reason in WITH_DETAILS or error.message[:3] in {"406", "415"}:
         status["details"] = error.details
     status["code"] = error.code
     return status
@@ -51,12 +52,13 @@ def no_such_path() -> NotFound:
     return NotFound(code=404, reason="NotFound", message="the server could not find the requested resource", details={})
 
 
-def already_exists(kind: "Kind", name: str) -> Conflict:
-    """409: the name is taken."""
+def already_exists(kind: "Kind", name: str, *, dying: bool = False) -> Conflict:
+    """409: the name is taken, perhaps by an object on its way out."""
+    first = "object is being deleted: " if dying else ""
     return Conflict(
         code=409,
         reason="AlreadyExists",
-        message=f'{kind.resource} "{name}" already exists',
+        message=f'{first}{kind.resource} "{name}" already exists',
         details=details_of(kind, name),
     )
 
@@ -124,11 +126,19 @@ def method_not_allowed(what: str = "the server does not allow this method on the
     return Refused(code=405, reason="MethodNotAllowed", message=what)
 
 
-def not_acceptable(accepted: Sequence[str]) -> Refused:
-    """406: no common media type for the answer."""
+def not_acceptable(accepted: Sequence[str], *, known: bool = False) -> Refused:
+    """406: no common media type for the answer; `known`: the type is, what is wanted in it is not."""
     listed = ", ".join(accepted)
-    message = f"only the following media types are accepted: {listed}"
+    message = f"406: Not Acceptable\n\nAvailable representations: {listed}"
+    if known:
+        message = f"only the following media types are accepted: {listed}"
     return Refused(code=406, reason="NotAcceptable", message=message)
+
+
+def unsupported_patch() -> Refused:
+    """415: a patch of no known kind."""
+    message = "415: Unsupported Media Type"
+    return Refused(code=415, reason="UnsupportedMediaType", message=message)
 
 
 def unsupported_media_type(accepted: Sequence[str]) -> Refused:
@@ -144,9 +154,17 @@ def too_large(limit: int) -> Refused:
     return Refused(code=413, reason="RequestEntityTooLarge", message=message)
 
 
-def expired(message: str) -> Gone:
+class Expired(Gone):
+    """A list cannot go on as it began; `token` goes on with what is there now."""
+
+    def __init__(self, message: str, token: str = "") -> None:
+        super().__init__(code=410, reason="Expired", message=message)
+        self.token = token
+
+
+def expired(message: str, token: str = "") -> Gone:
     """410: the version asked for has been forgotten."""
-    return Gone(code=410, reason="Expired", message=message)
+    return Expired(message, token)
 
 
 def version_too_large(wanted: int, current: int) -> Gone:

@@ -9,8 +9,7 @@ from dataclasses import replace
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver.builtin import builtin_schema
 from isthmus.apiserver.causes import forbidden, required, under, unsupported, wrong
-from isthmus.apiserver.pattern import compiled
-from isthmus.apiserver.regex import BadPattern
+from isthmus.apiserver.pattern import BadPattern, compiled
 from isthmus.apiserver.schema import MISSING, NO_BOUNDS, Bounds, Cause, Schema
 from isthmus.apiserver.validation import default_faults
 from isthmus.errors import Invalid
@@ -83,18 +82,6 @@ def _default_faults(node: Manifest, path: str) -> Iterator[Cause]:
     for word, below, where in _children(node):
         if word not in {"not", *JUNCTORS} and isinstance(below, dict):
             yield from _default_faults(below, under(path, where))
-
-
-def crd_warnings(openapi: object, path: str = "openAPIV3Schema", depth: int = 0) -> list[str]:
-    """What the schema asks for and this server does not enforce, one sentence each."""
-    if not isinstance(openapi, dict) or depth > MAX_DEPTH:
-        return []
-    found = []
-    if openapi.get("x-kubernetes-validations"):
-        found.append(f"{path}.x-kubernetes-validations: CEL rules are stored but not enforced by this server")
-    for key, below, where in _children(openapi):
-        found += crd_warnings(below, f"{path}.{where}", depth + 1) if key else []
-    return found
 
 
 def _children(node: Manifest) -> Iterator[tuple[str, object, str]]:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import msgspec
 
 from isthmus.api.scheme import Manifest
-from isthmus.apiserver.call import flag, number
+from isthmus.apiserver.call import flag, number, revision
+from isthmus.apiserver.causes import forbidden, unsupported
 from isthmus.apiserver.presenting import Presenter
 from isthmus.apiserver.reading import NOT_OLDER, Selection
-from isthmus.apiserver.status import forbidden_option, manifest_of
+from isthmus.apiserver.schema import invalid
+from isthmus.apiserver.status import manifest_of
 from isthmus.apiserver.storage import ADDED, DELETED, MODIFIED, Change, Collection, Record, Storage, encode
 from isthmus.errors import Gone
 from isthmus.kit.clock import Clock
@@ -33,19 +35,27 @@ class Watch:
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> "Watch":
         """Read the query. Raises Refused (400, 422)."""
-        send_initial = query.get("sendInitialEvents", "")
-        asked = flag(query, "sendInitialEvents")
-        bookmarks = flag(query, "allowWatchBookmarks")
-        if send_initial and query.get("resourceVersionMatch") != NOT_OLDER:
-            why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            raise forbidden_option("resourceVersionMatch", why)
-        if asked and not bookmarks:
-            why = "sendInitialEvents requires allowWatchBookmarks to be set"
-            raise forbidden_option("allowWatchBookmarks", why)
-        revision = number(query, "resourceVersion")
-        initial = asked or (not send_initial and revision == 0)
+        asked, bookmarks = flag(query, "sendInitialEvents"), flag(query, "allowWatchBookmarks")
         timeout = number(query, "timeoutSeconds") or DEFAULT_TIMEOUT
-        return cls(revision, initial, asked, bookmarks, float(timeout))
+        _check_options(query)
+        since = revision(query)
+        initial = asked or ("sendInitialEvents" not in query and since == 0)
+        return cls(since, initial, asked and bookmarks, bookmarks, float(timeout))
+
+
+def _check_options(query: Mapping[str, str]) -> None:
+    """Raise Refused (422) when the options of a watch contradict each other."""
+    match, field, causes = query.get("resourceVersionMatch", ""), "resourceVersionMatch", []
+    if "sendInitialEvents" in query and match != NOT_OLDER:
+        causes.append(forbidden(field, f"sendInitialEvents requires setting {field} to NotOlderThan"))
+    if match and "sendInitialEvents" not in query:
+        causes.append(forbidden(field, f"{field} is forbidden for watch unless sendInitialEvents is provided"))
+    if match not in {"", NOT_OLDER}:
+        causes.append(unsupported(field, match, [NOT_OLDER]))
+    if match and query.get("continue"):
+        causes.append(forbidden(field, f"{field} is forbidden when continue is provided"))
+    if causes:
+        raise invalid("ListOptions", "meta.k8s.io", "", causes)
 
 
 class Watcher:
@@ -59,6 +69,7 @@ class Watcher:
         self._selection = selection
         self._presenter = presenter
         self._watch = watch
+        self._sent = False
 
     async def lines(self, clock: Clock) -> AsyncIterator[bytes]:
         """Chunks of whole lines, as they come up."""
@@ -92,18 +103,13 @@ class Watcher:
         if self._watch.bookmarks and not window.since(cursor):
             yield self._presenter.bookmark(max(cursor, self._storage.revision))
 
-    def check(self) -> None:
-        """Raise Gone at once when the watch cannot begin where it should."""
-        if not self._watch.initial:
-            self._collection.window.since(self._start())
-
     def _start(self) -> int:
         # Without initial events, "any version" means: from now on.
         return self._watch.revision or self._storage.revision
 
     def _initial(self) -> list[bytes]:
         meant = filter(self._selection.takes, list(self._collection.within(self._selection.namespace)))
-        lines = [self._presenter.event(ADDED, record) for record in meant]
+        lines = [self._event(ADDED, record) for record in meant]
         if self._watch.said_initial:
             lines.append(self._presenter.bookmark(self._storage.revision, initial=True))
         chunks: list[bytes] = []
@@ -122,10 +128,14 @@ class Watcher:
         before = change.before is not None and takes(change.before)
         after = change.type != DELETED and takes(change.record)
         if after:
-            return self._presenter.event(MODIFIED if before else ADDED, change.record)
+            return self._event(MODIFIED if before else ADDED, change.record)
         if not before:
             return None
-        return self._presenter.event(DELETED, _last_seen(change))
+        return self._event(DELETED, _last_seen(change))
+
+    def _event(self, change: str, record: Record) -> bytes:
+        first, self._sent = not self._sent, True
+        return self._presenter.event(change, record, first=first)
 
 
 def _last_seen(change: Change) -> Record:

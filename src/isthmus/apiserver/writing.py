@@ -3,40 +3,50 @@
 Nothing here waits: a write is decided and done in one step, so no other can come between.
 """
 
+import contextlib
 import json
 import secrets
 import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from isthmus.api.scheme import Manifest
-from isthmus.apiserver import conversion, managedfields, patch
+from isthmus.apiserver import conversion, managedfields, patch, scale
 from isthmus.apiserver.admission import Admission
 from isthmus.apiserver.agreement import (
     check_applied_type,
     check_finalizers,
+    check_name,
     check_namespace,
     check_preconditions,
     check_shape,
     check_type,
+    check_unmoved,
     wrong_name,
 )
+from isthmus.apiserver.authentication import SERVER, User
+from isthmus.apiserver.authorization import Attributes, Authorizer
 from isthmus.apiserver.builtin import canonical
 from isthmus.apiserver.call import read_json, read_manifest, read_yaml
-from isthmus.apiserver.cluster import Cluster, timestamp
+from isthmus.apiserver.cluster import NAMESPACES, Cluster, timestamp
 from isthmus.apiserver.deleting import finished
+from isthmus.apiserver.escalation import Escalation
 from isthmus.apiserver.kinds import Kind
 from isthmus.apiserver.managedfields import Writer
+from isthmus.apiserver.matching import CREATE, UPDATE, Attempt
+from isthmus.apiserver.policies import Policies
 from isthmus.apiserver.schema import Cause, Schema, invalid, prune
 from isthmus.apiserver.status import (
     already_exists,
     bad_request,
     not_found,
     unsupported_media_type,
+    unsupported_patch,
 )
 from isthmus.apiserver.storage import Key, Record, encode, encode_unversioned
-from isthmus.errors import Refused, ServerFault
+from isthmus.errors import APIError, Refused, ServerFault
 
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 STRATEGIC_PATCH, APPLY_PATCH = "application/strategic-merge-patch+json", "application/apply-patch+yaml"
@@ -58,11 +68,34 @@ class Write:
     dry_run: bool = False
     validation: str = WARN
     force: bool = False
+    # Sentences about what the body says twice.
+    repeated: tuple[str, ...] = ()
+    user: User = SERVER
 
     @property
     def key(self) -> Key:
         """Where the object is kept."""
         return (self.namespace, self.name)
+
+    def asked(self, verb: str) -> Attributes:
+        """What its author needs the right to."""
+        kind = self.kind
+        about = (kind.group, kind.version, kind.plural, self.subresource, self.namespace, self.name)
+        return Attributes(self.user, verb, *about)
+
+    def attempt(self, obj: Manifest, old: Manifest | None) -> Attempt:
+        """What policies look at; a scale looks like its own kind."""
+        kind, shown_kind = self.kind, None
+        options: Manifest = {"kind": "UpdateOptions" if old else "CreateOptions", "apiVersion": "meta.k8s.io/v1"}
+        if self.dry_run:
+            options["dryRun"] = ["All"]
+        if self.subresource == "scale" and old is not None:
+            obj, old, shown_kind = scale.scale_of(kind, obj), scale.scale_of(kind, old), scale.KIND
+        operation, namespace = UPDATE if old else CREATE, self.namespace
+        if kind.collection == NAMESPACES:
+            namespace = self.name
+        about = (kind, operation, self.user, namespace, self.name, self.subresource)
+        return Attempt(*about, obj, old, self.dry_run, options, shown_kind)
 
 
 @dataclass(slots=True)
@@ -77,13 +110,17 @@ class Written:
 class Writing:
     """The verbs that change objects."""
 
-    def __init__(self, cluster: Cluster, admission: Admission) -> None:
+    def __init__(
+        self, cluster: Cluster, admission: Admission, authorizer: Authorizer, escalation: Escalation, policies: Policies
+    ) -> None:
         self._cluster = cluster
         self._admission = admission
+        self.authorizer = authorizer
+        self._escalation = escalation
+        self.policies = policies
 
     def create(self, write: Write, obj: Manifest) -> Written:
         """Make a new object. Raises Conflict when the name is taken, NotFound without its namespace, Refused."""
-        check_type(write.kind, obj)
         warnings = self._decode(write, obj, is_new=True)
         return self._make(write, obj, warnings, tracked=False)
 
@@ -92,24 +129,31 @@ class Writing:
         if write.name and write.name != metadata.get("name", write.name):
             raise bad_request(wrong_name(metadata["name"], write.name))
         check_namespace(write.namespace, metadata)
+        by_name = bool(write.name)
         if metadata.get("resourceVersion"):
             # Not a client's fault, says the real server too: no reason, and 500.
             raise ServerFault(code=500, reason="", message="resourceVersion should not be set on objects to be created")
         write = self._named(write, metadata)
         self._admission.namespace_ready(kind, write.namespace, write.name)
+        self._escalation.check(kind, write.user, obj, None)
         self._identify(kind, metadata)
         # The stored form is what is validated: it is what everybody will read.
         obj = conversion.stored(obj, kind)
-        if write.key in self._cluster.collection(kind).records:
-            raise already_exists(kind, write.name)
         self._admission.complete(kind, obj, None)
         if not tracked:
             obj = managedfields.track(None, obj, _schema(kind), self._writer(write))
-        self._admission.settle(kind, obj, None, write.subresource)
-        return Written(self._put(write, obj), 201, warnings + self._admission.warnings(kind, obj))
+        with _telling(warnings):
+            warnings += self._admission.settle(kind, obj, None, write.subresource)
+            if by_name:
+                # It was sent to change what is there.
+                self.authorizer.check(write.asked("create"))
+            warnings += self.policies.admit(write.attempt(obj, None))
+        if (there := self._cluster.collection(kind).get(write.key)) is not None:
+            raise already_exists(kind, write.name, dying=there.dying)
+        return Written(self._put(write, obj), 201, warnings)
 
     def _identify(self, kind: Kind, metadata: Manifest) -> None:
-        for own in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
+        for own in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             metadata.pop(own, None)
         metadata["uid"] = str(uuid.uuid4())
         metadata["creationTimestamp"] = timestamp(self._cluster.now())
@@ -118,12 +162,9 @@ class Writing:
 
     def update(self, write: Write, obj: Manifest) -> Written:
         """Replace an object. Raises Conflict when it is not the one the caller read, NotFound, Refused."""
-        check_type(write.kind, obj)
         warnings = self._decode(write, obj)
         metadata = obj["metadata"]
-        if metadata.get("name", write.name) != write.name:
-            raise bad_request(wrong_name(metadata["name"], write.name))
-        metadata["name"] = write.name
+        check_name(write.name, metadata)
         check_namespace(write.namespace, metadata)
         live = self._cluster.collection(write.kind).get(write.key)
         if live is None:
@@ -141,8 +182,9 @@ class Writing:
         """Change an object as `body` says. Raises what `update` raises, and Refused for patches that do not fit."""
         media_type = content_type.partition(";")[0].strip()
         if media_type not in PATCH_TYPES or (media_type == STRATEGIC_PATCH and write.kind.custom):
-            accepted = PATCH_TYPES if not write.kind.custom else (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
-            raise unsupported_media_type(accepted)
+            if media_type == STRATEGIC_PATCH:
+                raise unsupported_media_type((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
+            raise unsupported_patch()
         if media_type == APPLY_PATCH:
             return self._apply(write, body)
         live = self._cluster.collection(write.kind).get(write.key)
@@ -150,10 +192,10 @@ class Writing:
             raise not_found(write.kind, write.name)
         shown = conversion.served(live.manifest(), write.kind)
         patched = self._patched(write.kind, media_type, shown, body)
-        check_type(write.kind, patched)
         warnings = self._decode(write, patched, is_patch=True)
-        if patched["metadata"].get("name") != write.name:
-            raise bad_request(wrong_name(str(patched["metadata"].get("name", "")), write.name))
+        check_name(write.name, patched["metadata"])
+        check_namespace(write.namespace, patched["metadata"])
+        check_unmoved(write.kind, live.manifest(), patched)
         return self._replace(write, live, conversion.stored(patched, write.kind), warnings)
 
     def _patched(self, kind: Kind, media_type: str, shown: Manifest, body: bytes) -> Manifest:
@@ -169,6 +211,8 @@ class Writing:
 
     def _apply(self, write: Write, body: bytes) -> Written:
         kind, applied = write.kind, read_yaml(body)
+        if applied is None:
+            applied = {}
         if not isinstance(applied, dict):
             raise bad_request("error decoding YAML: the applied configuration is not an object")
         check_applied_type(kind, applied)
@@ -182,6 +226,9 @@ class Writing:
         live = self._cluster.collection(kind).get(write.key)
         if live is None and write.subresource:
             raise not_found(kind, write.name)
+        if live is None:
+            # A version is asked for only of what is there.
+            metadata.pop("resourceVersion", None)
         check_preconditions(kind, write.name, metadata | {"uid": live.uid if live else metadata.get("uid")}, live)
         if live is not None and metadata.get("uid", live.uid) != live.uid:
             shown = json.dumps(metadata["uid"])
@@ -200,6 +247,10 @@ class Writing:
         self, write: Write, live: Record, obj: Manifest, warnings: list[str], *, tracked: bool = False
     ) -> Written:
         kind, old = write.kind, live.manifest()
+        if live.revision < kind.since:
+            # What an older schema kept is read by the one of now.
+            old = conversion.stored(conversion.served(old, kind), kind)
+        self._escalation.check(kind, write.user, obj, old)
         check_preconditions(kind, write.name, obj["metadata"], live)
         _keep_identity(old, obj)
         obj = _only_its_part(kind, write.subresource, old, obj)
@@ -207,16 +258,20 @@ class Writing:
         self._admission.complete(kind, obj, old)
         if not tracked:
             obj = managedfields.track(old, obj, _schema(kind), self._writer(write))
-        self._admission.settle(kind, obj, old, write.subresource)
-        if _counts_generations(kind) and _spec_differs(kind, old, obj):
+        with _telling(warnings):
+            warnings += self._admission.settle(kind, obj, old, write.subresource)
+        if _counts_generations(kind) and (_spec_differs(kind, old, obj) or _is_noted(kind, old, obj)):
             obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         obj["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        with _telling(warnings):
+            warnings += self.policies.admit(write.attempt(obj, old))
         if obj == old:
             return Written(live, 200, warnings)
         if finished(kind, obj) and not write.dry_run:
-            gone = self._cluster.storage.remove(self._cluster.collection(kind), write.key)
-            return Written(Record(write.key, gone.revision, encode(obj, gone.revision)), 200, warnings)
-        return Written(self._put(write, obj), 200, warnings + self._admission.warnings(kind, obj))
+            self._cluster.storage.remove(self._cluster.collection(kind), write.key)
+            # What is told is the version that went, not that of its going.
+            return Written(Record(write.key, live.revision, encode(obj, live.revision)), 200, warnings)
+        return Written(self._put(write, obj), 200, warnings)
 
     def _put(self, write: Write, obj: Manifest) -> Record:
         if write.dry_run:
@@ -246,12 +301,13 @@ class Writing:
         made = msgspec.json.encode(obj, order="sorted").decode() if is_patch else ""
         kind = write.kind
         try:
+            check_type(kind, obj)
             metadata = check_shape(kind, obj)
             if write.namespace:
                 metadata["namespace"] = metadata.get("namespace") or write.namespace
             # The merge has refused unknown fields itself, and left nulls for the schema to judge.
             unknown = prune(obj, kind.schema) if kind.schema is not None and not is_applied else []
-            told = [f'unknown field "{path}"' for path in unknown]
+            told = [*write.repeated, *(f'unknown field "{path}"' for path in unknown)]
             if told and write.validation == STRICT:
                 what = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
                 raise bad_request(f"{what}: strict decoding error: {', '.join(told)}")
@@ -265,12 +321,24 @@ class Writing:
                 raise
             cause = Cause("patch", "FieldValueInvalid", f"Invalid value: {json.dumps(made)}: {why}")
             raise invalid("", "", "", [cause]) from error
-        warned = told if write.validation == WARN else []
-        return [kind.warning, *warned] if kind.warning else warned
+        return told if write.validation == WARN else []
 
     def _writer(self, write: Write) -> Writer:
         has_status = "status" in write.kind.subresources
-        return Writer(write.manager, self._cluster.now(), write.subresource, write.force, has_status)
+        writer = Writer(write.manager, self._cluster.now(), write.subresource, write.force, has_status)
+        # Fields are booked under the version by which they were written.
+        return replace(writer, api_version=write.kind.api_version) if write.kind.custom else writer
+
+
+@contextlib.contextmanager
+def _telling(warnings: Sequence[str]) -> Iterator[None]:
+    """Whoever is refused is told the warnings all the same: they are notes on the error."""
+    try:
+        yield
+    except APIError as error:
+        for warning in warnings:
+            error.add_note(warning)
+        raise
 
 
 def _schema(kind: Kind) -> Schema | None:
@@ -306,11 +374,19 @@ def _only_its_part(kind: Kind, subresource: str, old: Manifest, obj: Manifest) -
         metadata["managedFields"] = obj["metadata"]["managedFields"]
     kept["metadata"] = metadata
     kept.pop("status", None)
+    if kind.resource == "pods" and "qosClass" in old.get("status", {}):
+        obj.setdefault("status", {}).setdefault("qosClass", old["status"]["qosClass"])
     return kept | ({"status": obj["status"]} if "status" in obj else {})
 
 
 def _counts_generations(kind: Kind) -> bool:
     return kind.generation or kind.custom
+
+
+def _is_noted(kind: Kind, old: Manifest, obj: Manifest) -> bool:
+    # A deployment hands its annotations on, so they are part of what is wanted.
+    notes = [each["metadata"].get("annotations") or {} for each in (old, obj)]
+    return kind.resource == "deployments.apps" and notes[0] != notes[1]
 
 
 def _spec_differs(kind: Kind, old: Manifest, obj: Manifest) -> bool:

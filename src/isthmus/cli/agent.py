@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from isthmus.agent.app import AgentOptions, run
+from isthmus.agent.needs import BESIDE
 from isthmus.cli.processes import FILE, common, run_forever
 
 
@@ -13,17 +14,26 @@ from isthmus.cli.processes import FILE, common, run_forever
 @click.option("--cluster", required=True, metavar="ID", help="The id under which the hub knows this member.")
 @click.option("--set", "set_name", required=True, metavar="NAME", help="The cluster set.")
 @click.option("--heartbeat", default=10.0, show_default=True, help="Seconds between signs of life.")
+@click.option(BESIDE, is_flag=True, help="Though another implementation of multicluster services is at work.")
 @common
-def agent_command(
+def agent_command(  # noqa: PLR0913 - one parameter for each option
     hub_kubeconfig: Path,
     cluster: str,
     set_name: str,
     heartbeat: float,
+    beside_another: bool,
     kubeconfig: Path | None,
+    metrics: tuple[str, int] | None,
     **logging: object,
 ) -> None:
     """Run a member's agent: exports up, imports down, heartbeat."""
     options = AgentOptions(
-        hub_kubeconfig=hub_kubeconfig, kubeconfig=kubeconfig, cluster=cluster, set=set_name, heartbeat=heartbeat
+        hub_kubeconfig=hub_kubeconfig,
+        kubeconfig=kubeconfig,
+        cluster=cluster,
+        set=set_name,
+        heartbeat=heartbeat,
+        metrics=metrics,
+        beside_another=beside_another,
     )
     run_forever(run(options), **logging)

@@ -13,7 +13,14 @@ from isthmus.hub.app import HubOptions, run
 @click.option("--silent-after", default=30.0, show_default=True, help="Seconds without a sign of life.")
 @click.option("--brake", default=300.0, show_default=True, help="Seconds to hold back when many fall silent at once.")
 @common
-def hub_command(set_name: str, silent_after: float, brake: float, kubeconfig: Path | None, **logging: object) -> None:
+def hub_command(
+    set_name: str,
+    silent_after: float,
+    brake: float,
+    kubeconfig: Path | None,
+    metrics: tuple[str, int] | None,
+    **logging: object,
+) -> None:
     """Run the hub's controller: verdicts on the health of members."""
-    options = HubOptions(kubeconfig=kubeconfig, set=set_name, silent_after=silent_after, brake=brake)
+    options = HubOptions(kubeconfig=kubeconfig, set=set_name, silent_after=silent_after, brake=brake, metrics=metrics)
     run_forever(run(options), **logging)

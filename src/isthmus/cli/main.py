@@ -24,9 +24,11 @@ COMMANDS = {
     "exec": "pods",
     "logs": "pods",
     "kubectl": "pods",
+    "install": "install",
     "agent": "agent",
     "hub": "hub",
     "dns": "dns",
+    "conformance": "conformance",
     "completion": "completion",
 }
 # Exit codes that scripts can tell apart.

@@ -9,15 +9,20 @@ from pathlib import Path
 
 from isthmus.api.core import ENDPOINT_SLICES, NAMESPACES, EndpointSlice, Namespace
 from isthmus.api.mcs import SERVICE_IMPORTS, SERVICE_NAME_LABEL, ZONE, ServiceImport
-from isthmus.dns.directory import BY_SERVICE, Directory, services_of
-from isthmus.errors import Invalid
+from isthmus.api.scheme import Resource
+from isthmus.dns.directory import BY_SERVICE, UNKNOWN, Directory, services_of
+from isthmus.dns.standing import Standing
+from isthmus.errors import Invalid, IsthmusError
+from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kit.dns.names import is_name
 from isthmus.kit.dns.server import Server, bind
 from isthmus.kit.dns.zone import Zone
+from isthmus.kit.probes import listen, probed
 from isthmus.kube.client import Client
 from isthmus.kube.config import in_cluster, load_kubeconfig
 from isthmus.kube.informer import Change, Informer, Selection
+from isthmus.mcs.controllers.kinds import served
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +31,16 @@ MOST_TTL = 3600
 
 @dataclass(frozen=True, slots=True)
 class DNSOptions:
-    """Where the cluster is (None: the one this runs in), where to listen, which zone, and its TTL in seconds."""
+    """Where the cluster is (None: the one this runs in), where to listen, which zone, and its TTL in seconds.
+
+    An empty address is every one that there is. Probes and metrics are served at `metrics`.
+    """
 
     kubeconfig: Path | None
     listen: tuple[tuple[str, int], ...]
     zone: str = ZONE
     ttl: int = 5
+    metrics: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         if not self.zone.strip(".") or not is_name(self.zone.rstrip(".")):
@@ -46,36 +55,56 @@ async def run(options: DNSOptions) -> None:
     """Answer until cancelled; raises Invalid for a kubeconfig or an address that cannot be used."""
     config = load_kubeconfig([options.kubeconfig]) if options.kubeconfig else in_cluster()
     sockets = bind(options.listen)
-    async with Client(config, user_agent="isthmus-dns") as client:
-        await serve(client, sockets, options)
+    standing = Standing()
+    async with probed(listen(options.metrics), standing.readiness), Client(config, user_agent="isthmus-dns") as client:
+        await serve(client, sockets, options, standing=standing)
 
 
 async def serve(
-    client: Client, sockets: Sequence[socket.socket], options: DNSOptions, *, clock: Clock = SYSTEM
+    client: Client,
+    sockets: Sequence[socket.socket],
+    options: DNSOptions,
+    *,
+    clock: Clock = SYSTEM,
+    standing: Standing | None = None,
 ) -> None:
     """Answer on these sockets from this cluster until cancelled; goes on from memory while it is away."""
-    imports = Informer(client, SERVICE_IMPORTS, clock=clock)
-    selection = Selection(labels=SERVICE_NAME_LABEL)
-    slices = Informer(client, ENDPOINT_SLICES, options=selection, indexes={BY_SERVICE: services_of}, clock=clock)
-    namespaces = Informer(client, NAMESPACES, clock=clock)
+    standing = standing or Standing()
     zone = Zone(options.zone.lower().rstrip("."), ttl=options.ttl, serial=int(clock.now().timestamp()))
-    directory = Directory(imports.store, slices.store, namespaces.store, zone=zone, ttl=options.ttl)
-    server = Server(directory.answer)
-    pending = _Pending(lambda services, spaces: server.forget(directory.update(services, spaces)))
-    imports.subscribe(pending.import_changed)
-    slices.subscribe(pending.slice_changed)
-    namespaces.subscribe(pending.namespace_changed)
+    known: list[Directory] = []
+    server = Server(lambda question: known[0].answer(question) if known else UNKNOWN)
     async with asyncio.TaskGroup() as tasks:
-        for informer in (imports, slices, namespaces):
-            tasks.create_task(informer.run(), name="dns informer")
         tasks.create_task(server.run(sockets), name="dns server")
         for sock in sockets:
             log.info("dns listening", extra={"address": sock.getsockname()[:2], "transport": sock.type.name})
+        imports = Informer(client, await _served_imports(client, clock), clock=clock)
+        selection = Selection(labels=SERVICE_NAME_LABEL)
+        slices = Informer(client, ENDPOINT_SLICES, options=selection, indexes={BY_SERVICE: services_of}, clock=clock)
+        namespaces = Informer(client, NAMESPACES, clock=clock)
+        directory = Directory(imports.store, slices.store, namespaces.store, zone=zone, ttl=options.ttl)
+        known.append(directory)
+        pending = _Pending(lambda services, spaces: server.forget(directory.update(services, spaces)))
+        imports.subscribe(pending.import_changed)
+        slices.subscribe(pending.slice_changed)
+        namespaces.subscribe(pending.namespace_changed)
+        for informer in (imports, slices, namespaces):
+            tasks.create_task(informer.run(), name="dns informer")
         for informer in (imports, slices, namespaces):
             await informer.wait_synced()
         pending.flush()
-        directory.complete = True
+        directory.complete = standing.complete = True
         log.info("dns answering", extra={"zone": zone.origin, "imports": len(imports.store)})
+
+
+async def _served_imports(client: Client, clock: Clock) -> Resource[ServiceImport]:
+    """ServiceImport in the version that this cluster serves (MCS-47); without an answer there is nothing to tell."""
+    backoff = Backoff(cap=5.0)
+    while True:
+        try:
+            return await served(client, SERVICE_IMPORTS) or SERVICE_IMPORTS
+        except IsthmusError as error:
+            log.warning("cluster not ready, will be tried again", extra={"error": str(error)})
+            await clock.sleep(backoff.next())
 
 
 class _Pending:

@@ -10,6 +10,8 @@ from isthmus.kube.store import Store
 from isthmus.mcs.rules.records import namespace_records, service_records, zone_records
 
 BY_SERVICE = "service"
+# Said by who does not know yet: never NXDOMAIN, which others would keep.
+UNKNOWN = Answer(Rcode.SERVFAIL, authoritative=False, keep=False)
 
 
 def services_of(piece: EndpointSlice) -> tuple[str, ...]:
@@ -41,7 +43,7 @@ class Directory:
     def answer(self, question: Question) -> Answer:
         """What is true of a name; REFUSED outside the zone."""
         if not self.complete:
-            return Answer(Rcode.SERVFAIL, authoritative=False, keep=False)
+            return UNKNOWN
         return self._zone.answer(question) or Answer(Rcode.REFUSED, authoritative=False)
 
     def update(self, services: Iterable[str], namespaces: Iterable[str]) -> set[str]:

@@ -11,9 +11,13 @@ from isthmus.api.core import LEASES
 from isthmus.api.isthmus import MEMBERS, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
 from isthmus.errors import Invalid, IsthmusError
 from isthmus.hub.bootstrap import bootstrap_hub
+from isthmus.hub.departures import Departures
+from isthmus.hub.standing import Standing
 from isthmus.hub.verdicts import MANAGER, Verdicts
 from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import SYSTEM, Clock
+from isthmus.kit.metrics import metered
+from isthmus.kit.probes import listen, probed
 from isthmus.kube.client import Client
 from isthmus.kube.config import in_cluster, load_kubeconfig
 from isthmus.kube.informer import Informer
@@ -26,15 +30,22 @@ from isthmus.runtime.manager import Manager
 
 log = logging.getLogger(__name__)
 
+# Seconds for which an election holds unless it is renewed.
+_TERM = 15.0
+
 
 @dataclass(frozen=True)
 class HubOptions:
-    """Where the hub is (None: the cluster we run in), which set it serves, and its patience, in seconds."""
+    """Where the hub is (None: the cluster we run in), which set it serves, and its patience, in seconds.
+
+    Probes and metrics are served at `metrics`.
+    """
 
     kubeconfig: Path | None
     set: str
     silent_after: float = 30.0
     brake: float = 300.0
+    metrics: tuple[str, int] | None = None
 
 
 async def run(options: HubOptions) -> None:
@@ -42,17 +53,37 @@ async def run(options: HubOptions) -> None:
     if problem := set_problem(options.set):
         raise Invalid(problem)
     config = in_cluster() if options.kubeconfig is None else load_kubeconfig([options.kubeconfig])
-    async with Client(config, user_agent="isthmus-hub") as client:
-        await serve(client, options, identity=f"{socket.gethostname()}-{os.getpid()}")
+    standing = Standing()
+    async with (
+        probed(listen(options.metrics), standing.readiness),
+        Client(config, user_agent="isthmus-hub") as client,
+    ):
+        metered(standing)
+        await serve(client, options, identity=f"{socket.gethostname()}-{os.getpid()}", standing=standing)
 
 
-async def serve(client: Client, options: HubOptions, *, identity: str, clock: Clock = SYSTEM) -> None:
+async def serve(
+    client: Client,
+    options: HubOptions,
+    *,
+    identity: str,
+    clock: Clock = SYSTEM,
+    standing: Standing | None = None,
+) -> None:
     """Serve one cluster set, while elected, until cancelled; `identity` tells two hub processes apart."""
+    standing = standing or Standing()
     await _prepare(client, options.set, clock)
+    standing.waiting_for = ""
     elector = Elector(
-        client, namespace=SYSTEM_NAMESPACE, name=f"isthmus-hub-{options.set}", identity=identity, clock=clock
+        client,
+        namespace=SYSTEM_NAMESPACE,
+        name=f"isthmus-hub-{options.set}",
+        identity=identity,
+        # A server that hangs says nothing: whoever leads must have stopped before he takes that for silence.
+        duration=min(_TERM, options.silent_after / 2),
+        clock=clock,
     )
-    await elector.lead(lambda: _lead(client, options, clock))
+    await elector.lead(lambda: _lead(client, options, standing, clock))
 
 
 async def _prepare(client: Client, cluster_set: str, clock: Clock) -> None:
@@ -69,7 +100,7 @@ async def _prepare(client: Client, cluster_set: str, clock: Clock) -> None:
             return
 
 
-async def _lead(client: Client, options: HubOptions, clock: Clock) -> None:
+async def _lead(client: Client, options: HubOptions, standing: Standing, clock: Clock) -> None:
     log.info("leading", extra={"set": options.set})
     leases = Informer(client, LEASES, namespace=MEMBERS_NAMESPACE, clock=clock)
     members = Informer(client, MEMBERS, namespace=options.set, clock=clock)
@@ -83,7 +114,15 @@ async def _lead(client: Client, options: HubOptions, clock: Clock) -> None:
     # One worker: a judgement builds on the last.
     controller = Controller("verdicts", verdicts.reconcile, workers=1, clock=clock)
     verdicts.watch(controller)
+    departures = Departures(client, options.set, members, clock=clock)
+    clearing = Controller("departures", departures.reconcile, workers=1, clock=clock)
+    departures.watch(clearing)
     manager = Manager()
     manager.add(controller)
+    manager.add(clearing)
     manager.fleet.engage(Cluster("hub", client, (leases, members)))
-    await manager.run()
+    standing.members, standing.leases = members, leases
+    try:
+        await manager.run()
+    finally:
+        standing.members = standing.leases = None

@@ -1,21 +1,23 @@
-"""Puts roles and policies onto a cluster, and takes them off again, where it knows such kinds."""
+"""Puts manifests onto a cluster, and takes them off again, where it knows such kinds."""
 
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Final
 
-from isthmus.api.access import IN_ORDER
-from isthmus.api.isthmus import HUB_MANAGER
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import NotFound
+from isthmus.install.kinds import IN_ORDER
 from isthmus.kube.client import Client, WriteOptions
 
 log = logging.getLogger(__name__)
 
+MANAGER: Final = "isthmus-install"
+
 
 async def apply(client: Client, manifests: Iterable[Manifest]) -> None:
     """Make them as they should be; safe to repeat. Kinds that the server does not have are left out, and said so."""
-    options = WriteOptions(manager=HUB_MANAGER, force=True)
+    options = WriteOptions(manager=MANAGER, force=True)
     for kind, manifest in await _known(client, manifests):
         await client.apply(kind, manifest, options=options)
 

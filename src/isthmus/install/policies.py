@@ -24,7 +24,7 @@ from isthmus.install.admission import (
     label,
     policy,
 )
-from isthmus.install.roles import AGENT_USER, HUB_USER, MEMBER_USER_PREFIX
+from isthmus.install.roles import AGENT_USER, HUB_USER, MEMBER_ACCOUNT_PREFIX, MEMBER_USER_PREFIX
 from isthmus.mcs.rules.exporting import INLINE_ENDPOINTS
 
 # What Kubernetes itself does to any object: collect garbage, empty namespaces, store objects in a newer version.
@@ -160,15 +160,23 @@ def _bounds(agent: str) -> tuple[Manifest, ...]:
     """The agent's own limits: RBAC must give it all Services, this leaves it the derived ones (MCS-7)."""
     sides = {side: _label_is_ours(side, MARKER_LABEL, MANAGED_BY_LABEL) for side in ("object", "oldObject")}
     made: list[Manifest] = []
-    for group, resources in (("", ("services", "services/status")), ("discovery.k8s.io", ("endpointslices",))):
+    # What stands in our way is taken away (design, part 3, rule 6): a derived Service that lost its marks, slices
+    # that lead one elsewhere, slices of an import that are not ours.
+    backing = label("oldObject", SERVICE_NAME_LABEL)
+    imported = f"oldObject.metadata.?labels[?'{IMPORT_NAME_LABEL}'].hasValue()"
+    astray = (
+        "oldObject.metadata.name.startsWith('derived-')",
+        f"(object == null && ({backing}.startsWith('derived-') || {imported}))",
+    )
+    kinds = (("", ("services", "services/status")), ("discovery.k8s.io", ("endpointslices",)))
+    for (group, resources), strayed in zip(kinds, astray, strict=True):
         made += policy(
             f"isthmus-agent-keeps-to-its-{resources[0]}",
             Scope(group, resources),
             (
                 Check(
-                    f"(object == null || {sides['object']}) && (oldObject == null || {sides['oldObject']} "
-                    # Slices that lead a derived Service elsewhere are taken away (design, part 3, rule 6).
-                    f"|| (object == null && {label('oldObject', SERVICE_NAME_LABEL)}.startsWith('derived-')))",
+                    f"(object == null || {sides['object']}) "
+                    f"&& (oldObject == null || {sides['oldObject']} || {strayed})",
                     f"the Isthmus agent may write only those {resources[0]} that it has made for an import",
                 ),
             ),
@@ -220,9 +228,13 @@ def _identity_policies() -> tuple[Manifest, ...]:
     )
 
 
-_IS_MEMBER: Final = f"request.userInfo.username.startsWith('{MEMBER_USER_PREFIX}')"
+_USER: Final = "request.userInfo.username"
+_BY_CERTIFICATE: Final = f"{_USER}.startsWith('{MEMBER_USER_PREFIX}')"
+_BY_TOKEN: Final = f"{_USER}.startsWith('{MEMBER_ACCOUNT_PREFIX}')"
+_IS_MEMBER: Final = f"({_BY_CERTIFICATE} || {_BY_TOKEN})"
 _MEMBER: Final = {
-    "member": f"{_IS_MEMBER} ? request.userInfo.username.substring({len(MEMBER_USER_PREFIX)}) : ''",
+    "member": f"{_BY_CERTIFICATE} ? {_USER}.substring({len(MEMBER_USER_PREFIX)}) : "
+    f"({_BY_TOKEN} ? {_USER}.substring({len(MEMBER_ACCOUNT_PREFIX)}) : '')",
 }
 # Deletions, of one object as of many, know the object as it was.
 _SUBJECT: Final = {"subject": "request.operation == 'DELETE' ? oldObject : object"}

@@ -11,8 +11,10 @@ from isthmus.api.access import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDIN
 from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest, Resource
 
-# Who a member's agent is at its hub: this and the member's id.
+# Who a member's agent is at its hub: one of these and the member's id. The first by a client certificate, the
+# second by a token of its service account.
 MEMBER_USER_PREFIX: Final = "isthmus:member:"
+MEMBER_ACCOUNT_PREFIX: Final = f"system:serviceaccount:{MEMBERS_NAMESPACE}:"
 HUB_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:isthmus-hub"
 AGENT_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:isthmus-agent"
 DNS_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:isthmus-dns"
@@ -29,7 +31,7 @@ _SLICES: Final = "discovery.k8s.io"
 
 
 def member_user(member: str) -> str:
-    """The user name of a member's agent at the hub."""
+    """The user name of a member's agent at the hub, where it comes with a client certificate."""
     return f"{MEMBER_USER_PREFIX}{member}"
 
 
@@ -49,8 +51,8 @@ def member_access(cluster_set: str, member: str) -> tuple[Manifest, ...]:
         # Creating cannot be limited by name: a policy does it.
         _rule(_LEASES, ("leases",), ("create",)),
     )
-    user = member_user(member)
-    return (*_granted(name, in_set, user, cluster_set), *_granted(name, lease, user, MEMBERS_NAMESPACE))
+    users = (member_user(member), f"{MEMBER_ACCOUNT_PREFIX}{member}")
+    return (*_granted(name, in_set, users, cluster_set), *_granted(name, lease, users, MEMBERS_NAMESPACE))
 
 
 def hub_roles(cluster_set: str, *, user: str = HUB_USER) -> tuple[Manifest, ...]:
@@ -76,10 +78,10 @@ def hub_roles(cluster_set: str, *, user: str = HUB_USER) -> tuple[Manifest, ...]
         _rule(_LEASES, ("leases",), ("create",)),
     )
     return (
-        *_granted(name, cluster, user),
-        *_granted(name, in_set, user, cluster_set),
-        *_granted(name, (_rule(_LEASES, ("leases",), (*READ, "delete")),), user, MEMBERS_NAMESPACE),
-        *_granted(name, election, user, SYSTEM_NAMESPACE),
+        *_granted(name, cluster, (user,)),
+        *_granted(name, in_set, (user,), cluster_set),
+        *_granted(name, (_rule(_LEASES, ("leases",), (*READ, "delete")),), (user,), MEMBERS_NAMESPACE),
+        *_granted(name, election, (user,), SYSTEM_NAMESPACE),
     )
 
 
@@ -92,9 +94,9 @@ def member_roles(*, agent: str = AGENT_USER, dns: str = DNS_USER) -> tuple[Manif
         _rule(_MCS, ("serviceimports",), ("list", "watch")),
     )
     return (
-        *_granted("isthmus-agent", _agent_rules(), agent),
-        *_granted("isthmus-agent", election, agent, SYSTEM_NAMESPACE),
-        *_granted("isthmus-dns", names, dns),
+        *_granted("isthmus-agent", _agent_rules(), (agent,)),
+        *_granted("isthmus-agent", election, (agent,), SYSTEM_NAMESPACE),
+        *_granted("isthmus-dns", names, (dns,)),
         *_roles_of_people(),
     )
 
@@ -138,13 +140,15 @@ def _roles_of_people() -> tuple[Manifest, ...]:
     )
 
 
-def _granted(name: str, rules: Sequence[Manifest], user: str, namespace: str = "") -> tuple[Manifest, Manifest]:
-    """A role and its binding to one user, in one namespace or, without, in the whole cluster."""
+def _granted(
+    name: str, rules: Sequence[Manifest], users: Iterable[str], namespace: str = ""
+) -> tuple[Manifest, Manifest]:
+    """A role and its binding to these users, in one namespace or, without, in the whole cluster."""
     role = _role(name, rules, namespace)
     kind = ROLE_BINDINGS if namespace else CLUSTER_ROLE_BINDINGS
     binding = _object(kind, name, namespace) | {
         "roleRef": {"apiGroup": kind.group, "kind": role["kind"], "name": name},
-        "subjects": [{"apiGroup": kind.group, "kind": "User", "name": user}],
+        "subjects": [{"apiGroup": kind.group, "kind": "User", "name": user} for user in users],
     }
     return role, binding
 

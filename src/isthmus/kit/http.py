@@ -5,6 +5,7 @@ Also passes a request on, whole, to another server that listens on a Unix socket
 
 import asyncio
 import contextlib
+import hashlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -79,6 +80,13 @@ def client_subject(request: Request) -> dict[str, list[str]]:
     return subject
 
 
+def client_digest(request: Request) -> str:
+    """The SHA-256 of the client's verified certificate, in hexadecimal; empty without one."""
+    connection = request.transport.get_extra_info("ssl_object") if request.transport else None
+    certificate = connection.getpeercert(binary_form=True) if connection else None
+    return hashlib.sha256(certificate).hexdigest() if certificate else ""
+
+
 async def read_body(request: Request, limit: int) -> bytes | None:
     """The whole body, or None once it is longer than `limit` bytes."""
     if (request.content_length or 0) > limit:
@@ -98,7 +106,7 @@ def answer(code: int, body: bytes, content_type: str, headers: Mapping[str, str]
 
 async def open_stream(request: Request, content_type: str) -> Stream:
     """An answer of unknown length, whose headers are sent at once; `write` chunks to it."""
-    stream = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": "no-cache"})
+    stream = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": "no-cache, private"})
     stream.enable_chunked_encoding()
     await stream.prepare(request)
     return stream

@@ -17,7 +17,7 @@ class WorkQueue(Generic[K]):
 
     def __init__(self, *, clock: Clock = SYSTEM, backoff: Callable[[], Backoff] | None = None) -> None:
         self._clock = clock
-        self._backoff = backoff or (lambda: Backoff(base=0.05, cap=30.0))
+        self._backoff = backoff or Backoff
         self._ready: dict[K, None] = {}  # a set that keeps its order
         self._busy: set[K] = set()
         self._again: set[K] = set()

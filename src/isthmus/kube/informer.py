@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
@@ -12,6 +12,7 @@ from isthmus import errors
 from isthmus.api.scheme import Resource
 from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import SYSTEM, Clock
+from isthmus.kit.metrics import COUNTER, GAUGE, Metric, Sample, metered
 from isthmus.kube.client import Client
 from isthmus.kube.codec import Key, key_of, version_of
 from isthmus.kube.request import ListOptions, WatchOptions
@@ -30,7 +31,14 @@ SILENCE_IN_A_LIST: Final = 15.0
 # A watch that held this long was a success: the next failure is the first again.
 HELD: Final = 10.0
 BACKOFF_BASE: Final = 0.1
-BACKOFF_CAP: Final = 10.0
+BACKOFF_CAP: Final = 5.0
+
+_BY: Final = ("server", "kind")
+OBJECTS: Final = Metric("isthmus_store_objects", GAUGE, "Objects held of what is watched.", _BY)
+UNREADABLE: Final = Metric("isthmus_store_undecodable", GAUGE, "Objects set aside because they do not decode.", _BY)
+LISTS: Final = Metric("isthmus_lists_total", COUNTER, "Complete lists read.", _BY)
+WATCHES: Final = Metric("isthmus_watch_restarts_total", COUNTER, "Watches begun again after they ended.", _BY)
+FAILING: Final = Metric("isthmus_watch_failing", GAUGE, "Watches that the server does not grant now.", _BY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +57,8 @@ class Informer(Generic[T]):
 
     `last_heard` is when the last byte came, `listed_at` when the last complete list was in, both on the
     clock's monotonic scale; `fresh_lists` counts these lists. `failing_since` is None while the server
-    answers, else since when it does not, and `problem` says what it is that fails. A server that has
-    nothing to tell sends a bookmark about once a minute.
+    answers, else since when it does not, and `problem` says what it is that fails; `is_unknown` is set while
+    the server does not know the kind. A server that has nothing to tell sends a bookmark about once a minute.
     """
 
     def __init__(
@@ -66,10 +74,12 @@ class Informer(Generic[T]):
         self.store: Store[T] = Store(indexes)
         self.synced = False
         self.fresh_lists = 0
+        self._begun = 0
         self._gone_back: list[Callable[[], None]] = []
         self.last_heard = self.listed_at = clock.monotonic()
         self.failing_since: float | None = None
         self.problem = ""
+        self.is_unknown = False
         self._client = client
         self._resource = resource
         self._namespace = namespace
@@ -83,6 +93,16 @@ class Informer(Generic[T]):
         self._version = ""
         self._relist_wanted = False
         self._watching: asyncio.Timeout | None = None
+        metered(self)
+
+    def samples(self) -> Iterator[Sample]:
+        """What it holds, and how often it had to begin again."""
+        by = (self._client.server, self._resource.kind)
+        yield Sample(OBJECTS, len(self.store), by)
+        yield Sample(UNREADABLE, len(self.store.undecodable), by)
+        yield Sample(LISTS, self.fresh_lists, by)
+        yield Sample(WATCHES, max(self._begun - 1, 0), by)
+        yield Sample(FAILING, int(self.failing_since is not None), by)
 
     def subscribe(self, handler: Callable[[Change[T]], None]) -> None:
         """Have `handler` called, from the informer's task, after each change of the store."""
@@ -117,12 +137,17 @@ class Informer(Generic[T]):
         """Keep the store true until cancelled, whatever the server does."""
         while True:
             began = self._clock.monotonic()
+            self._begun += 1
             try:
                 await self._follow()
             except errors.Gone as problem:
                 log.info("watch too old, listing again", extra=self._facts(problem))
                 self._version = ""
             except errors.IsthmusError as problem:
+                self.is_unknown = isinstance(problem, errors.NotFound)
+                if self.is_unknown:
+                    # The kind is gone, and its objects with it; nobody may have told. If it comes back, it begins anew.
+                    self._version = ""
                 self._failed(problem)
             if self._clock.monotonic() - began > HELD:
                 self._backoff.reset()
@@ -248,6 +273,7 @@ class Informer(Generic[T]):
             log.info("server answers again", extra=self._facts())
             self.failing_since = None
             self.problem = ""
+            self.is_unknown = False
 
     def _failed(self, problem: errors.IsthmusError) -> None:
         if self.failing_since is None:

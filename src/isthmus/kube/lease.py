@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -11,12 +11,14 @@ from isthmus import errors
 from isthmus.api.core import LEASES, Lease
 from isthmus.api.scheme import Manifest
 from isthmus.kit.clock import SYSTEM, Clock
+from isthmus.kit.metrics import GAUGE, Metric, Sample, metered
 from isthmus.kube.client import Client
 
 log = logging.getLogger(__name__)
 
 # Seconds that giving a lease back may take while we shut down.
 FAREWELL: Final = 2.0
+LEADER: Final = Metric("isthmus_leader", GAUGE, "1 in the process that is elected, else 0.", ("lease",))
 
 
 class Elector:
@@ -47,6 +49,11 @@ class Elector:
         self._seen_version = ""
         self._seen_at = 0.0
         self._renewed_at = 0.0
+        metered(self)
+
+    def samples(self) -> Iterator[Sample]:
+        """Whether we lead."""
+        yield Sample(LEADER, int(self.is_leading), (self._name,))
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work` whenever we lead; return when it returns.
@@ -185,6 +192,16 @@ class Heartbeat:
         self._identity = identity
         self._every = every
         self._clock = clock
+        self._when_lost: list[Callable[[], None]] = []
+        self._version = ""
+        self._renewed = ""
+
+    def when_lost(self, handler: Callable[[], None]) -> None:
+        """Have `handler` called when the server lost what we wrote: it was restored from a backup, or emptied.
+
+        Each beat names the version that the last one made, so this costs nothing while all is well.
+        """
+        self._when_lost.append(handler)
 
     async def run(self) -> None:
         """Beat until cancelled, whatever the server does."""
@@ -202,15 +219,32 @@ class Heartbeat:
             await self._clock.sleep(max(0.0, began + pause - self._clock.monotonic()))
 
     async def _beat(self) -> None:
+        renewed = micro_time(self._clock.now())
         spec = {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": math.ceil(self._every * 3),
-            "renewTime": micro_time(self._clock.now()),
+            "renewTime": renewed,
         }
+        metadata = {"resourceVersion": self._version} if self._version else {}
         try:
-            await self._client.merge_patch(LEASES, self._name, {"spec": spec}, namespace=self._namespace)
+            lease = await self._client.merge_patch(
+                LEASES, self._name, {"metadata": metadata, "spec": spec}, namespace=self._namespace
+            )
         except errors.NotFound:
-            await _create(self._client, self._namespace, self._name, spec)
+            lease = await _create(self._client, self._namespace, self._name, spec)
+            if self._version:
+                self._tell_lost()
+        except errors.Conflict:
+            seen = await self._client.get(LEASES, self._name, namespace=self._namespace)
+            if (seen.spec.renew_time or "") < self._renewed:
+                self._tell_lost()
+            lease = await self._client.merge_patch(LEASES, self._name, {"spec": spec}, namespace=self._namespace)
+        self._version, self._renewed = lease.metadata.resource_version, renewed
+
+    def _tell_lost(self) -> None:
+        log.warning("server lost our last heartbeat", extra={"lease": f"{self._namespace}/{self._name}"})
+        for handler in self._when_lost:
+            handler()
 
 
 def micro_time(moment: datetime) -> str:
@@ -218,14 +252,14 @@ def micro_time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-async def _create(client: Client, namespace: str, name: str, spec: Manifest) -> None:
+async def _create(client: Client, namespace: str, name: str, spec: Manifest) -> Lease:
     manifest = {
         "apiVersion": LEASES.api_version,
         "kind": LEASES.kind,
         "metadata": {"name": name},
         "spec": spec,
     }
-    await client.create(LEASES, manifest, namespace=namespace)
+    return await client.create(LEASES, manifest, namespace=namespace)
 
 
 async def _awaited(work: Callable[[], Awaitable[None]]) -> None:

@@ -150,7 +150,8 @@ class Transport:
                 connected = await self._connected().ws_connect(
                     self._url(request),
                     protocols=[protocol],
-                    headers=[*self._headers.items(), *identity.headers],
+                    # The kubelet at the other end answers 406 to a client that would take JSON only.
+                    headers=[*(self._headers | {"Accept": "*/*"}).items(), *identity.headers],
                     ssl=self._tls_for(identity),
                     server_hostname=self._config.server_name or None,
                     proxy=self._config.proxy or None,

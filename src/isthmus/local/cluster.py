@@ -17,6 +17,9 @@ from isthmus.api.scheme import Manifest
 from isthmus.apiserver.pki import PKI
 from isthmus.errors import IsthmusError, Unreachable
 from isthmus.hub.bootstrap import NewMember, bootstrap_hub, bootstrap_member
+from isthmus.install.manifests import apply
+from isthmus.install.policies import hub_policies, member_policies
+from isthmus.install.roles import AGENT_USER, DNS_USER, HUB_USER, hub_roles, member_user
 from isthmus.kube.client import Client
 from isthmus.kube.config import load_kubeconfig
 from isthmus.local.addresses import HUB as HUB_ADDRESSES
@@ -28,6 +31,8 @@ from isthmus.local.units import Keeper, Unit, wait_until
 log = logging.getLogger(__name__)
 
 API_PORT = 6443
+# May do everything.
+ADMINS = "system:masters"
 READY_LIMIT = 30.0
 SILENT_AFTER_BEATS = 3
 Say = Callable[[str], None]
@@ -70,13 +75,15 @@ class Cluster:
             self._listeners += [_listening(address) for address in HUB_ADDRESSES]
         pki = self._credentials()
         self._run("apiserver", self._api_server(pki))
-        async with Client(load_kubeconfig([self._kubeconfig(pki, "admin", ["system:masters"])])) as client:
+        async with Client(load_kubeconfig([self._kubeconfig("admin", pki, "admin", ADMINS)])) as client:
             await self._wait("apiserver", lambda: _answers(client))
             if self.name == HUB:
                 await bootstrap_hub(client, self._files.name, ())
+                await apply(client, (*hub_roles(self._files.name), *hub_policies()))
                 self._run("hub", self._hub(pki))
             else:
                 uid = await bootstrap_member(client)
+                await apply(client, member_policies())
                 if hub_runs:
                     await self._register(uid)
                 self._start_member(pki, node)
@@ -99,14 +106,14 @@ class Cluster:
     def _start_member(self, pki: PKI, node: NodeNetwork | None) -> None:
         hub = PKI.load(self._files.cluster(HUB) / "pki", HUB)
         hub_server = f"https://{HUB_ADDRESSES[0]}:{API_PORT}" if node else self._outside(HUB)
-        at_hub = self._write("agent-hub", hub.client_config(hub_server, f"isthmus:member:{self.name}"))
-        at_home = self._kubeconfig(pki, "isthmus-agent", ["system:masters"])
+        at_hub = self._write("agent-hub", hub.client_config(hub_server, member_user(self.name)))
+        at_home = self._kubeconfig("isthmus-agent", pki, AGENT_USER)
         arguments = ["agent", f"--hub-kubeconfig={at_hub}", f"--kubeconfig={at_home}", f"--cluster={self.name}"]
         arguments += [f"--set={self._files.name}", f"--heartbeat={self._record.heartbeat}"]
         if node:
             self._run("node", _python("isthmus.local.node", "--config", str(self._node_config(pki))), node)
             dns = [f"--listen={address}" for address in node.addresses.isthmus_dns]
-            reader = self._kubeconfig(pki, "isthmus-dns", ["system:masters"])
+            reader = self._kubeconfig("isthmus-dns", pki, DNS_USER)
             self._run("dns", _isthmus("dns", f"--kubeconfig={reader}", *dns), node)
         self._run("agent", _isthmus(*arguments), node)
 
@@ -153,15 +160,15 @@ class Cluster:
         addresses = ClusterAddresses(self._own.number)
         own = HUB_ADDRESSES if self.name == HUB else (*addresses.node, *addresses.kubernetes)
         pki = PKI.create(self._folder / "pki", self.name, ["127.0.0.1", *own])
-        admin = pki.client_config(self._outside(self.name), "admin", ["system:masters"])
+        admin = pki.client_config(self._outside(self.name), "admin", [ADMINS])
         _add_context(self._files, self.name, admin)
         return pki
 
-    def _kubeconfig(self, pki: PKI, user: str, groups: list[str]) -> Path:
-        return self._write(user, pki.client_config(self._inside(), user, groups))
+    def _kubeconfig(self, name: str, pki: PKI, user: str, *groups: str) -> Path:
+        return self._write(name, pki.client_config(self._inside(), user, groups))
 
     def _write(self, name: str, config: Manifest) -> Path:
-        path = self._folder / f"{name.replace(':', '-')}.kubeconfig"
+        path = self._folder / f"{name}.kubeconfig"
         write_private(path, yaml.safe_dump(config))
         return path
 
@@ -180,15 +187,16 @@ class Cluster:
         return _python("isthmus.apiserver", "--config", str(self._json("apiserver", options)))
 
     def _hub(self, pki: PKI) -> tuple[str, ...]:
-        admin = self._kubeconfig(pki, "isthmus-hub", ["system:masters"])
+        config = self._kubeconfig("isthmus-hub", pki, HUB_USER)
         silent_after = SILENT_AFTER_BEATS * self._record.heartbeat
-        return _isthmus("hub", f"--kubeconfig={admin}", f"--set={self._files.name}", f"--silent-after={silent_after}")
+        return _isthmus("hub", f"--kubeconfig={config}", f"--set={self._files.name}", f"--silent-after={silent_after}")
 
     def _node_config(self, pki: PKI) -> Path:
         config = {
             "cluster": self.name,
             "number": self._own.number,
-            "kubeconfig": str(self._kubeconfig(pki, f"system:node:{self.name}-node", ["system:nodes"])),
+            # One process plays kubelet, kube-proxy and kube-controller-manager.
+            "kubeconfig": str(self._kubeconfig("node", pki, f"system:node:{self.name}-node", "system:nodes", ADMINS)),
             "state": str(self._folder),
             "kubelet_socket": str(self._files.kubelet_socket(self.name)),
             "zone": f"{self.name}-1",

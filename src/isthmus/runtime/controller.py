@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
 
 from isthmus.errors import APIError, Conflict, IsthmusError, Throttled, Unreachable
 from isthmus.kit.clock import SYSTEM, Clock
+from isthmus.kit.metrics import COUNTER, GAUGE, HISTOGRAM, Durations, Metric, Sample, metered
 from isthmus.kit.workqueue import WorkQueue
 from isthmus.runtime.reconcile import After, Done, Reconcile, Request
 from isthmus.runtime.source import Following, Source
@@ -17,6 +18,12 @@ T = TypeVar("T")
 
 # Seconds.
 _UNREACHABLE = 1.0
+
+RECONCILES: Final = Metric(
+    "isthmus_reconciles_total", COUNTER, "Keys looked at, by how that ended: done or failed.", ("controller", "outcome")
+)
+DURATIONS: Final = Metric("isthmus_reconcile_seconds", HISTOGRAM, "How long looking at one key took.", ("controller",))
+WAITING: Final = Metric("isthmus_queue_depth", GAUGE, "Keys that wait for a worker.", ("controller",))
 
 
 class Controller:
@@ -32,10 +39,20 @@ class Controller:
         self._reconcile = reconcile
         self._workers = workers
         self._batch = batch
+        self._clock = clock
         self._queue: WorkQueue[Request] = WorkQueue(clock=clock)
         self._awaited: list[Following] = []
         self.reconciled = 0
         self.failed = 0
+        self._durations = Durations()
+        metered(self)
+
+    def samples(self) -> Iterator[Sample]:
+        """What was done, and what waits."""
+        yield Sample(RECONCILES, self.reconciled, (self.name, "done"))
+        yield Sample(RECONCILES, self.failed, (self.name, "failed"))
+        yield Sample(DURATIONS, self._durations, (self.name,))
+        yield Sample(WAITING, len(self._queue), (self.name,))
 
     def watch(self, source: Source[T]) -> None:
         """Reconcile whatever `source` says is touched, now and from now on."""
@@ -71,6 +88,7 @@ class Controller:
     async def _work(self) -> None:
         while True:
             request = await self._queue.get()
+            began = self._clock.monotonic()
             try:
                 self._settle(request, await self._reconcile(request))
             except IsthmusError as error:
@@ -81,6 +99,7 @@ class Controller:
                 self.failed += 1
                 self._queue.add_limited(request)
             finally:
+                self._durations.observe(self._clock.monotonic() - began)
                 self._queue.done(request)
 
     def _settle(self, request: Request, outcome: Done | After) -> None:

@@ -92,7 +92,9 @@ def plain(item: object) -> object:
 
 
 def covers(seen: object, wanted: object) -> bool:
-    """Whether `seen` holds all of `wanted`; maps may hold more, lists may not."""
+    """Whether `seen` holds all of `wanted`; maps may hold more, unless none at all is wanted; lists may not."""
+    if isinstance(wanted, Mapping) and not wanted:
+        return not seen
     if isinstance(wanted, Mapping):
         return isinstance(seen, Mapping) and all(
             key in seen and covers(seen[key], value) for key, value in wanted.items()

@@ -98,6 +98,19 @@ class EmbeddedHost:
         for file in self._folder.glob("backup-*"):
             shutil.copy(file, self._folder / file.name.removeprefix("backup-"))
 
+    async def restore_and_go_on(self, writes: int) -> None:
+        """Go back to the copy, and from there so many writes ahead before anybody can ask; only while stopped."""
+        self.restore()
+        elsewhere = EmbeddedHost(self._name, self._folder.parent, self._number)
+        await elsewhere.start()
+        try:
+            async with Client(load_kubeconfig([elsewhere.kubeconfig])) as client:
+                for number in range(writes):
+                    manifest = {"metadata": {"name": "passing", "labels": {"number": str(number)}}}
+                    await client.apply(NAMESPACES, manifest, options=BY_HAND)
+        finally:
+            await elsewhere.stop()
+
     def _stored(self) -> list[Path]:
         assert self._serving is None, "stop it first"
         return list(self._folder.glob("state.db*"))

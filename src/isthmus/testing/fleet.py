@@ -113,15 +113,25 @@ class Fleet:
         await bootstrap_hub(self.hub.client, self.set, members)
         self.hub.cleared_later(self.set)
 
-    async def start_agent(self, name: str, *, identity: str = "") -> Process:
-        """Another agent for a cluster; two at once elect one of them."""
-        duty = Duty(name, self.set, identity or f"{name}-agent", self.pace.heartbeat)
+    async def start_agent(self, name: str, *, identity: str = "", id_: str = "", cluster_set: str = "") -> Process:
+        """Another agent for a cluster; two at once elect one of them.
+
+        It works under another id, or for another set, where these are given.
+        """
+        set_ = cluster_set or self.set
+        duty = Duty(id_ or name, set_, identity or f"{name}-agent", self.pace.heartbeat)
 
         async def work() -> None:
             async with self.members[name].connect() as member, self.hub.connect() as hub_client:
                 await agent.serve(duty, member=member, hub=hub_client)
 
         return Process(self._tasks.create_task(work(), name=f"agent {name}"))
+
+    async def admit(self, name: str, *, id_: str = "", cluster_set: str = "") -> None:
+        """Put one cluster on record, under another id or in another set where these are given."""
+        set_ = cluster_set or self.set
+        await bootstrap_hub(self.hub.client, set_, [NewMember(id_ or name, uid=self._uids[name])])
+        self.hub.cleared_later(set_)
 
     async def start_hub(self, *, identity: str = "hub-1") -> Process:
         """The hub's controller."""

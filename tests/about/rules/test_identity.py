@@ -1,8 +1,10 @@
 """Who a cluster is: which ids and sets are possible, who may join, what a member mirrors."""
 
+import msgspec
 import pytest
 
 from isthmus.about.rules.identity import (
+    MAX_VALUE,
     Mirror,
     id_problem,
     join_problem,
@@ -10,6 +12,7 @@ from isthmus.about.rules.identity import (
     properties,
     registered_id_problem,
     set_problem,
+    value_problem,
 )
 from isthmus.api.about import CLUSTER_ID, CLUSTER_SET, ClusterProperty
 from isthmus.api.isthmus import Member, MemberSpec
@@ -100,9 +103,41 @@ def test_leaving_takes_the_membership_and_spares_the_id() -> None:
 
 @pytest.mark.requirement("ABOUT-23", "ABOUT-27")
 def test_a_move_is_leave_then_join() -> None:
-    moved = mirror(member(set_="other"), {CLUSTER_ID: "east", CLUSTER_SET: "demo"}, uid=UID)
-    assert moved.unwanted == (CLUSTER_SET,)
-    assert values(moved.wanted) == [(CLUSTER_ID, "east"), (CLUSTER_SET, "other")]
+    seen = {CLUSTER_ID: "east", CLUSTER_SET: "demo"}
+    moved = mirror(member(set_="other"), seen, uid=UID)
+    assert (moved.wanted, moved.unwanted) == ((), ())
+    assert "once it has left that" in moved.problem
+    assert mirror(None, seen, uid=UID).unwanted == (CLUSTER_SET,)
+    joined = mirror(member(set_="other"), {CLUSTER_ID: "east"}, uid=UID)
+    assert values(joined.wanted) == [(CLUSTER_ID, "east"), (CLUSTER_SET, "other")]
+
+
+@pytest.mark.requirement("ABOUT-11", "ABOUT-21")
+@pytest.mark.parametrize(
+    ("seen", "was_member"),
+    [
+        pytest.param({CLUSTER_ID: "edited", CLUSTER_SET: "demo"}, False, id="an id, of a cluster known by its UID"),
+        pytest.param({CLUSTER_ID: "edited"}, True, id="an id, of a cluster that was here all the time"),
+        pytest.param({CLUSTER_ID: "east", CLUSTER_SET: "edited"}, True, id="a set"),
+    ],
+)
+def test_what_others_change_during_a_membership_is_put_back(seen: dict[str, str], was_member: bool) -> None:
+    got = mirror(member(), seen, uid=UID, was_member=was_member)
+    assert values(got.wanted) == [(CLUSTER_ID, "east"), (CLUSTER_SET, "demo")]
+    assert got.problem == ""
+
+
+@pytest.mark.requirement("ABOUT-4", "ABOUT-5")
+def test_no_value_of_ours_is_empty_or_longer_than_allowed() -> None:
+    assert value_problem("size.example.com", "") != ""
+    assert value_problem("size.example.com", "\N{GRINNING FACE}" * MAX_VALUE) == ""
+    assert "128000" in value_problem("size.example.com", "x" * (MAX_VALUE + 1))
+
+
+@pytest.mark.requirement("ABOUT-10", "ABOUT-15")
+def test_an_id_may_be_as_unique_as_the_uid_of_the_cluster() -> None:
+    uid = "7b1f0c1e-8a53-4d0e-9c57-3f1d2a6b4c5d"
+    assert registered_id_problem(uid) == id_problem(uid) == ""
 
 
 REFUSED = [
@@ -114,6 +149,12 @@ REFUSED = [
     ),
     pytest.param(member("east", name="west"), {}, "spec.id must be its name", id="a record of two minds"),
     pytest.param(Member(metadata=ObjectMeta(name="east")), {}, "does not say who it is", id="an empty record"),
+    pytest.param(
+        msgspec.structs.replace(member(), metadata=ObjectMeta(name="east", namespace="other")),
+        {},
+        "stands in the namespace of another",
+        id="a record among another set's",
+    ),
 ]
 
 

@@ -122,6 +122,17 @@ async def test_the_same_question_is_put_to_the_handler_once_until_the_name_is_fo
 
 
 @pytest.mark.requirement("MCS-100")
+async def test_of_several_addresses_each_comes_first_in_its_turn() -> None:
+    few = f"few.prod.svc.{Z}"
+    directory = Directory()
+    directory.zone.replace("few", addresses(few, 3))
+    async with serving(directory) as running:
+        replies = [await resolve(few, Type.A, (LOCAL, running.port)) for _ in range(6)]
+    firsts = [reply.answers[0].data for reply in replies]
+    assert len(set(firsts[:3])) == len(set(firsts[3:])) == 3
+    assert all({record.data for record in reply.answers} == set(firsts) for reply in replies)
+
+
 async def test_each_spelling_gets_its_own_back() -> None:
     async with serving(Directory()) as running:
         for name in (SHOP, SHOP.upper(), SHOP.title(), SHOP):

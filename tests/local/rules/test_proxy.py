@@ -6,14 +6,16 @@ from isthmus.local.rules.routes import Backend, Route
 BACKENDS = (Backend("10.1.0.1", 8080), Backend("10.1.0.2", 8080))
 
 
-def route(protocol: str = "TCP", *, sticky: bool = False, backends: tuple[Backend, ...] = BACKENDS) -> Route:
+def route(protocol: str = "TCP", *, sticky: int = 0, backends: tuple[Backend, ...] = BACKENDS) -> Route:
     return Route("prod/shop", protocol, "10.1.128.7", 80, sticky, backends)
 
 
-def test_a_listener_does_not_depend_on_backends_or_affinity() -> None:
-    plain = resources([route()]).listeners
-    assert resources([route(sticky=True)]).listeners == plain
-    assert resources([route(backends=BACKENDS[:1])]).listeners == plain
+def test_a_listener_does_not_depend_on_backends() -> None:
+    assert resources([route(backends=BACKENDS[:1])]).listeners == resources([route()]).listeners
+
+
+def test_a_route_with_affinity_is_not_envoys() -> None:
+    assert resources([route(sticky=10)]) == resources([])
 
 
 def test_a_cluster_holds_the_backends() -> None:
@@ -21,14 +23,6 @@ def test_a_cluster_holds_the_backends() -> None:
     (locality,) = cluster["load_assignment"]["endpoints"]
     found = [each["endpoint"]["address"]["socket_address"] for each in locality["lb_endpoints"]]
     assert [(each["address"], each["port_value"]) for each in found] == [("10.1.0.1", 8080), ("10.1.0.2", 8080)]
-
-
-def test_affinity_gives_every_backend_as_many_points_however_many_there_are() -> None:
-    sizes = [
-        resources([route(sticky=True, backends=BACKENDS[:count])]).clusters[0]["ring_hash_lb_config"]
-        for count in (1, 2)
-    ]
-    assert sizes[1]["minimum_ring_size"] == 2 * sizes[0]["minimum_ring_size"]
 
 
 def test_udp_has_no_chain_of_stream_filters() -> None:
@@ -48,10 +42,10 @@ def test_envoy_follows_the_two_files_and_opens_no_port() -> None:
 
 def test_a_backend_turns_to_one_of_the_other_family_when_it_is_refused() -> None:
     six = (Backend("fd69:1::1", 8080),)
-    both = Route("prod/shop", "TCP", "10.1.128.7", 80, False, BACKENDS, six)
+    both = Route("prod/shop", "TCP", "10.1.128.7", 80, 0, BACKENDS, six)
     (cluster,) = resources([both]).clusters
     for each in cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]:
         (other,) = each["endpoint"]["additional_addresses"]
         assert other["address"]["socket_address"]["address"] == "fd69:1::1"
-    (datagrams,) = resources([Route("prod/dns", "UDP", "10.1.128.7", 53, False, BACKENDS, six)]).clusters
+    (datagrams,) = resources([Route("prod/dns", "UDP", "10.1.128.7", 53, 0, BACKENDS, six)]).clusters
     assert "additional_addresses" not in str(datagrams)

@@ -2,6 +2,7 @@ import pytest
 
 from isthmus.api.core import (
     HEADLESS_LABEL,
+    ClientIPConfig,
     Endpoint,
     EndpointConditions,
     EndpointHints,
@@ -11,6 +12,7 @@ from isthmus.api.core import (
     Service,
     ServicePort,
     ServiceSpec,
+    SessionAffinityConfig,
 )
 from isthmus.api.meta import ObjectMeta
 from isthmus.local.rules.routes import PROXY_NAME_LABEL, Backend, Place, routes
@@ -191,4 +193,7 @@ def test_slices_meant_for_others_are_not_read(label: str) -> None:
 def test_a_route_is_named_after_all_that_its_listener_depends_on() -> None:
     (route,) = routes(service(session_affinity="ClientIP"), [piece(at(A))], HERE)
     assert route.name == f"prod/shop:80/TCP/{ADDRESS}"
-    assert route.sticky
+    assert route.sticky == 10_800
+    timed = SessionAffinityConfig(client_ip=ClientIPConfig(timeout_seconds=10))
+    wanted = service(session_affinity="ClientIP", session_affinity_config=timed)
+    assert [each.sticky for each in routes(wanted, [piece(at(A))], HERE)] == [10]

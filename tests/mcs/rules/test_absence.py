@@ -3,7 +3,7 @@
 import pytest
 
 from isthmus.api.isthmus import Exports, Member
-from isthmus.mcs.rules.absence import Facts, Memory, Roster, Verdict, exports_of, judge, next_exports
+from isthmus.mcs.rules.absence import Facts, Memory, Roster, Verdict, doubt, exports_of, judge, next_exports
 from isthmus.mcs.rules.names import ExportKey, ImportKey
 from tests.mcs.rules.examples import member
 
@@ -44,9 +44,19 @@ def test_an_export_that_is_there_is_neither_gone_nor_held() -> None:
 
 
 @pytest.mark.requirement("MCS-25", "MCS-69")
-def test_a_deletion_that_was_seen_is_proof() -> None:
-    seen = verdict(facts(known=roster(east(SHOP)), deleted=(SHOP,)))
-    assert seen.gone == {SHOP}
+def test_a_deletion_that_was_seen_is_proof_once_the_exporter_says_so_too() -> None:
+    emptied = roster(east(SHOP))
+    assert verdict(facts(known=emptied, deleted=(SHOP,))).held
+    assert "exports more in prod" in doubt(SHOP, {}, emptied, NOTHING_YET)
+    assert verdict(facts(known=roster(east()), deleted=(SHOP,))).gone == {SHOP}
+    assert doubt(SHOP, {}, roster(east()), NOTHING_YET) == ""
+    assert doubt(SHOP, {CART: "uid-cart"}, roster(east(CART)), NOTHING_YET) == ""
+
+
+def test_a_deletion_is_proof_where_the_exporter_never_spoke() -> None:
+    mute = roster(Member(metadata=member("east").metadata))
+    assert verdict(facts(known=mute, deleted=(SHOP,))).gone == {SHOP}
+    assert doubt(SHOP, {}, mute, NOTHING_YET) == ""
 
 
 @pytest.mark.requirement("MCS-25")

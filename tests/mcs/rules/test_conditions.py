@@ -1,6 +1,7 @@
 """What exports and imports say of themselves, and since when."""
 
 import re
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -10,7 +11,8 @@ from isthmus.api.meta import CONDITION_REASON, Condition
 from isthmus.mcs.rules.conditions import (
     MAX_MESSAGE,
     ExportState,
-    conflict_event,
+    Told,
+    events,
     export_conditions,
     import_status,
 )
@@ -108,13 +110,28 @@ def test_unchanged_facts_give_unchanged_conditions() -> None:
 
 @pytest.mark.requirement("MCS-21")
 def test_an_event_tells_of_a_conflict_once_per_reason() -> None:
-    export = service_export()
-    conditions = export_conditions(ExportState(echoed=True, merged=DISPUTED), export=export, cluster="east", now=day(5))
-    assert conflict_event(export, conditions).startswith("ports: 1 of 2")
-    after = msgspec.structs.replace(export, status=ServiceExportStatus(conditions=conditions))
-    assert conflict_event(after, conditions) == ""
-    agreed = export_conditions(ExportState(echoed=True, merged=AGREED), export=after, cluster="east", now=day(6))
-    assert conflict_event(after, agreed) == ""
+    disputed = said(ExportState(echoed=True, merged=DISPUTED)).values()
+    (told,) = events((), disputed)
+    assert (told.type, told.reason) == ("Warning", "Conflict")
+    assert told.message.startswith("ports: 1 of 2")
+    assert events(disputed, disputed) == ()
+    agreed = said(ExportState(echoed=True, merged=AGREED)).values()
+    assert events(disputed, agreed) == (Told("Normal", "NoConflicts", "all 2 exporting clusters agree"),)
+    assert events(agreed, agreed) == events((), agreed) == ()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        pytest.param(ExportState(problem=Problem("NoService", "there is none")), "NoService", id="no Service"),
+        pytest.param(ExportState(refused="no grant"), "Failed", id="no grant"),
+    ],
+)
+def test_trouble_is_told_when_it_comes_and_when_it_ends(trouble: ExportState, reason: str) -> None:
+    bad, good = said(trouble).values(), said(ExportState(echoed=True, merged=AGREED)).values()
+    assert [(each.type, each.reason) for each in events(good, bad)] == [("Warning", reason)]
+    assert [each.type for each in events(bad, good)] == ["Normal"]
+    assert events((), said(ExportState()).values()) == ()
 
 
 def test_a_message_has_an_end() -> None:
@@ -122,13 +139,13 @@ def test_a_message_has_an_end() -> None:
     assert len(said(state)["Ready"].message) == MAX_MESSAGE
 
 
-def status_of(merged: Merged, here: Here, slices: Slices, *ips: str) -> ServiceImportStatus:
+def status_of(merged: Merged, here: Here, slices: Slices, *ips: str, refused: str = "") -> ServiceImportStatus:
     if ips:
         plan, seen, _ = settled(merged, here, *ips)
     else:
         plan = imported(merged, here, seen=None, services={})
         seen = stored(plan.service_import)
-    return import_status(plan, merged, slices, seen=seen, now=day(5))
+    return import_status(replace(plan, refused=refused), merged, slices, here=here, seen=seen, now=day(5))
 
 
 @pytest.mark.requirement("MCS-27", "MCS-28", "MCS-29", "MCS-79")
@@ -168,8 +185,27 @@ def test_ready_says_all_that_degraded() -> None:
         assert text in ready.message
 
 
+def test_a_quota_that_leaves_no_service_is_told_with_what_to_do() -> None:
+    said = "exceeded quota: none, requested: services=1, used: services=0, limited: services=0"
+    (ready,) = status_of(AGREED, Here("north"), Slices(), refused=said).conditions
+    assert (ready.status, ready.reason) == ("False", "Failed")
+    assert said in ready.message
+    assert "raise the namespace's ResourceQuota" in ready.message
+
+
+@pytest.mark.requirement("MCS-47")
+def test_a_definition_that_is_too_old_is_sent_only_what_it_knows() -> None:
+    old = Here("north", unknown=frozenset({"conditions", "endpoint_slice_objects"}))
+    status = status_of(AGREED, old, Slices(), "10.3.128.9")
+    assert [each.cluster for each in status.clusters] == ["east", "west"]
+    assert (status.conditions, status.endpoint_slice_objects) == ((), "")
+
+
 def test_local_traffic_policy_is_explained_on_both_sides() -> None:
     merged = merged_of(constituent("east", internal_traffic_policy="Local"))
     (ready,) = status_of(merged, Here("north"), Slices(), "10.3.128.9").conditions
     assert "internalTrafficPolicy is Local" in ready.message
+    assert "nobody is reached from here" in ready.message
+    (exporter,) = status_of(merged, Here("east"), Slices(), "10.3.128.9").conditions
+    assert "nobody is reached from here" not in exporter.message
     assert "internalTrafficPolicy is Local" in said(ExportState(echoed=True, merged=merged))["Ready"].message

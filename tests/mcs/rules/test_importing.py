@@ -85,6 +85,9 @@ def test_the_derived_service_is_what_kube_proxy_needs_and_belongs_to_the_import(
     )
     assert derived["spec"] == {
         "type": "ClusterIP",
+        "selector": {},
+        "externalIPs": [],
+        "publishNotReadyAddresses": False,
         "ports": [
             {"name": "tcp-80", "port": 80, "targetPort": 80, "protocol": "TCP"},
             {"name": "dns", "port": 53, "targetPort": 53, "protocol": "UDP"},

@@ -82,6 +82,20 @@ def test_an_absent_traffic_policy_is_cluster() -> None:
 
 
 @pytest.mark.requirement("MCS-41")
+def test_two_names_of_one_distribution_conflict_only_by_the_first_rules() -> None:
+    exporters = (
+        constituent("east", traffic_distribution="PreferClose"),
+        constituent("west", on=2, traffic_distribution="PreferSameZone"),
+    )
+    first, second = merge(exporters, rules=1), merge(exporters, rules=2)
+    assert first
+    assert second
+    assert [each.reason for each in first.conflicts] == ["TrafficDistributionConflict"]
+    assert second.conflicts == ()
+    assert second.traffic_distribution == "PreferClose"
+
+
+@pytest.mark.requirement("MCS-41")
 def test_traffic_distribution_is_the_winners() -> None:
     east = constituent("east", traffic_distribution="PreferClose")
     assert merged_of(east, constituent("west", on=2)).traffic_distribution == "PreferClose"

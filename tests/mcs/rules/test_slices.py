@@ -1,14 +1,25 @@
 """Which EndpointSlices an importing cluster has: whose, with which ports, endpoints, labels and hints."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
-from isthmus.api.core import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference
-from isthmus.api.isthmus import SILENT, Chunks, ExportedEndpoint, ExportedSlice, Member
+from isthmus.api.core import (
+    MANAGED_BY_LABEL,
+    Endpoint,
+    EndpointConditions,
+    EndpointPort,
+    EndpointSlice,
+    ObjectReference,
+)
+from isthmus.api.isthmus import MANAGED_BY, SILENT, Chunks, ExportedEndpoint, ExportedSlice, Member
 from isthmus.mcs.rules.constituent import Constituent
+from isthmus.mcs.rules.hints import ELSEWHERE
 from isthmus.mcs.rules.importing import Here, imported
-from isthmus.mcs.rules.slices import ELSEWHERE, Slices, Sources, is_ours_slice, stray, wanted_slices
+from isthmus.mcs.rules.slices import Slices, Sources, is_ours_slice, stray, wanted_slices
 from tests.mcs.rules.examples import (
+    NAME,
     constituent,
     exported_slice,
     member,
@@ -309,5 +320,25 @@ def test_slices_that_would_steal_the_derived_services_traffic_are_strays() -> No
     (ours,) = slices_of(constituent("east", slices=(exported_slice("10.1.0.5"),))).wanted
     derived = ours.metadata.labels["kubernetes.io/service-name"]
     thief = source_slice("thief", POD, service=derived)
-    other = source_slice("other", POD)
-    assert stray([ours, thief, other], derived) == (thief,)
+    assert stray([ours, thief], NAME) == (thief,)
+    # One that borrows our mark, but is of no import, is none of ours.
+    marked = {**thief.metadata.labels, MANAGED_BY_LABEL: MANAGED_BY}
+    borrowed = msgspec.structs.replace(thief, metadata=msgspec.structs.replace(thief.metadata, labels=marked))
+    assert stray([borrowed], NAME) == (borrowed,)
+
+
+@pytest.mark.requirement("MCS-41")
+def test_same_node_is_by_node_in_the_own_cluster_and_by_zone_elsewhere() -> None:
+    north = constituent("north", traffic_distribution="PreferSameNode")
+    east = constituent("east", on=2, traffic_distribution="PreferSameNode", slices=(zoned("10.1.0.5", "a"),))
+    own = (source_slice("s", POD),)
+    mine, theirs = slices_of(north, east, here=ZONED, own=own, known=(member("east", region="eu"),)).wanted
+    for seen, node in ((mine, "node-1"), (theirs, ELSEWHERE)):
+        hints = seen.endpoints[0].hints
+        assert hints
+        assert [each.name for each in hints.for_nodes] == [node]
+        assert [each.name for each in hints.for_zones] == ["a"]
+    old = replace(ZONED, distributions=frozenset({"PreferClose"}))
+    (before,) = slices_of(north, here=old, own=own).wanted
+    assert before.endpoints[0].hints
+    assert before.endpoints[0].hints.for_nodes == ()

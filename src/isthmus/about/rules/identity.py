@@ -16,10 +16,13 @@ from isthmus.api.about import (
 from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, Member
 from isthmus.api.meta import ObjectMeta
 from isthmus.api.names import is_dns_label
+from isthmus.errors import Invalid
 
 MAX_ID = 63
 # Names are built on an id of our registry, so it is shorter.
 MAX_REGISTERED_ID = 50
+# Unicode code points, not bytes (ABOUT-4).
+MAX_VALUE = 128_000
 RESERVED_IDS = ("system", "members", "hub")
 
 
@@ -62,6 +65,8 @@ def join_problem(member: Member, others: Iterable[Member], *, uid: str, properti
         return f"Member {member.metadata.name} does not say who it is: its spec.id must be its name"
     if problem := id_problem(spec.id) or set_problem(spec.set):
         return problem
+    if member.metadata.namespace not in {"", spec.set}:
+        return f"Member {member.metadata.name} says set {spec.set}, and stands in the namespace of another"
     if spec.uid and spec.uid != uid:
         return f"cluster id {spec.id} belongs to another cluster of the set ({spec.uid}): join under another id"
     for other in others:
@@ -75,7 +80,19 @@ def join_problem(member: Member, others: Iterable[Member], *, uid: str, properti
         )
     current = properties.get(CLUSTER_SET, "")
     if current and current != spec.set:
-        return f"this cluster is in cluster set {current}: it can be in {spec.set} once it has left that"
+        return (
+            f"this cluster is in cluster set {current}: it can be in {spec.set} once it has left that. Remove its "
+            f"Member there; if that hub is gone for good, delete ClusterProperty {CLUSTER_SET}"
+        )
+    return ""
+
+
+def value_problem(name: str, value: str) -> str:
+    """Why we write no property of that value, or nothing; what is read may have any (ABOUT-4, ABOUT-5)."""
+    if not value:
+        return f"ClusterProperty {name} needs a value"
+    if len(value) > MAX_VALUE:
+        return f"the value of ClusterProperty {name} has {len(value)} characters: {MAX_VALUE} are allowed"
     return ""
 
 
@@ -87,6 +104,8 @@ def properties(member: Member) -> tuple[ClusterProperty, ...]:
 
 
 def _property(name: str, value: str) -> ClusterProperty:
+    if problem := value_problem(name, value):
+        raise Invalid(problem)
     return ClusterProperty(
         api_version=CLUSTER_PROPERTIES.api_version,
         kind=CLUSTER_PROPERTIES.kind,
@@ -104,18 +123,20 @@ class Mirror:
     problem: str = ""
 
 
-def mirror(member: Member | None, seen: Mapping[str, str], *, uid: str) -> Mirror:
+def mirror(
+    member: Member | None, seen: Mapping[str, str], *, uid: str, others: Iterable[Member] = (), was_member: bool = False
+) -> Mirror:
     """What a cluster's properties should be, by the hub's record of it; none: it has left.
 
     Leaving takes the membership and spares the id (ABOUT-20, ABOUT-22). A refused cluster gets neither (ABOUT-29),
-    and nothing of what it has is changed (ABOUT-32).
+    and nothing of what it has is changed (ABOUT-32): one of another set has to leave that first (ABOUT-27).
+    Who `was_member` before, or says the set of a record that has its UID, goes on as one: then what differs was
+    changed by somebody else, and is put back (ABOUT-11, ABOUT-21).
     """
     if member is None:
         return Mirror(unwanted=(CLUSTER_SET,) if CLUSTER_SET in seen else ())
     spec = member.spec
-    moved = bool(spec and seen.get(CLUSTER_SET, spec.set) != spec.set)
-    # A move is leave, then join; the value is never updated (ABOUT-27).
-    staying = {name: value for name, value in seen.items() if not (moved and name == CLUSTER_SET)}
-    if problem := join_problem(member, (), uid=uid, properties=staying):
+    goes_on = was_member or bool(spec and spec.uid and spec.uid == uid and seen.get(CLUSTER_SET) == spec.set)
+    if problem := join_problem(member, others, uid=uid, properties={} if goes_on else seen):
         return Mirror(problem=problem)
-    return Mirror(wanted=properties(member), unwanted=(CLUSTER_SET,) if moved else ())
+    return Mirror(wanted=properties(member))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver.builtin.poddefaults import admit_pod, default, fill_pod, fill_pod_spec
+from isthmus.apiserver.builtin.rbac import fill_binding
 
 CLIENT_IP_SECONDS = 10800
 
@@ -153,6 +154,24 @@ def _fill_definition(definition: Manifest) -> None:
     spec.setdefault("conversion", {"strategy": "None"})
 
 
+def _fill_admission_policy(policy: Manifest) -> None:
+    spec = policy.setdefault("spec", {})
+    default(spec, failurePolicy="Fail")
+    _fill_match(spec.get("matchConstraints"))
+
+
+def _fill_admission_binding(binding: Manifest) -> None:
+    _fill_match((binding.get("spec") or {}).get("matchResources"))
+
+
+def _fill_match(match: Manifest | None) -> None:
+    if match is None:
+        return
+    default(match, matchPolicy="Equivalent", namespaceSelector={}, objectSelector={})
+    for rule in [*(match.get("resourceRules") or ()), *(match.get("excludeResourceRules") or ())]:
+        default(rule, scope="*")
+
+
 FILLERS: Mapping[tuple[str, str], Callable[[Manifest], None]] = {
     ("", "Service"): _fill_service,
     ("", "Pod"): fill_pod,
@@ -168,4 +187,8 @@ FILLERS: Mapping[tuple[str, str], Callable[[Manifest], None]] = {
     ("discovery.k8s.io", "EndpointSlice"): _fill_slice,
     ("networking.k8s.io", "NetworkPolicy"): _fill_network_policy,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _fill_definition,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): _fill_admission_policy,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): _fill_admission_binding,
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): fill_binding,
+    ("rbac.authorization.k8s.io", "RoleBinding"): fill_binding,
 }

@@ -23,6 +23,7 @@ NAME_RULES: dict[str, NameRule] = {
     "Namespace": namespace_faults,
     "Service": label_faults,
     "StatefulSet": label_faults,
+    **dict.fromkeys(("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"), path_segment_faults),
 }
 
 

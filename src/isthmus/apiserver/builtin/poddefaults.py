@@ -35,6 +35,10 @@ def admit_pod(pod: Manifest) -> None:
         spec["terminationGracePeriodSeconds"] = 1
     _tolerate_short_failures(spec)
     default(pod.setdefault("status", {}), phase="Pending", qosClass=_quality(spec))
+    if spec.get("schedulingGates"):
+        message = "Scheduling is blocked due to non-empty scheduling gates"
+        gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": message}
+        pod["status"]["conditions"] = [gated | {"lastProbeTime": None, "lastTransitionTime": None}]
 
 
 def _tolerate_short_failures(spec: Manifest) -> None:

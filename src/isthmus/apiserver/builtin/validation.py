@@ -7,10 +7,11 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 
 from isthmus.api.scheme import Manifest
-from isthmus.apiserver.builtin import builtin_schema, read_metadata
+from isthmus.apiserver.builtin import builtin_schema, policies, read_metadata
 from isthmus.apiserver.builtin.metadata import metadata_faults
 from isthmus.apiserver.builtin.names import config_key_faults
 from isthmus.apiserver.builtin.pods import pod_faults, template_faults
+from isthmus.apiserver.builtin.rbac import binding_faults, role_faults
 from isthmus.apiserver.builtin.services import endpoints_faults, port_reference_faults, service_faults, slice_faults
 from isthmus.apiserver.builtin.workloads import selector_faults, workload_faults
 from isthmus.apiserver.causes import forbidden, required, too_long, under, unsupported, wrong
@@ -47,7 +48,11 @@ def validate_builtin(obj: Manifest, old: Manifest | None = None, subresource: st
     if schema is not None:
         said = {(cause.field, cause.reason) for cause in causes}
         enums = itertools.islice(_enum_faults(obj, schema, ""), MAX_CAUSES)
-        causes += [cause for cause in enums if (cause.field, cause.reason) not in said and cause.field not in WORDED]
+        causes += [
+            cause
+            for cause in enums
+            if (cause.field, cause.reason) not in said and cause.field not in WORDED and SCHEMA not in cause.field
+        ]
     return causes
 
 
@@ -56,6 +61,8 @@ ORDERED: tuple[tuple[str, ...], ...] = (
     ("Always", "OnFailure", "Never"),
     ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"),
 )
+# What validation rules look like is told by those who read them.
+SCHEMA = ".openAPIV3Schema."
 # Enumerations whose fault the rules above report in another place.
 WORDED = {"spec.strategy.type", "spec.updateStrategy.type", "spec.podManagementPolicy"}
 
@@ -201,6 +208,8 @@ def _pod_template_faults(template: Manifest, old: Manifest | None) -> Iterator[C
 
 
 RULES: Mapping[tuple[str, str], Rule] = {
+    (policies.GROUP, "ValidatingAdmissionPolicy"): policies.policy_faults,
+    (policies.GROUP, "ValidatingAdmissionPolicyBinding"): policies.binding_faults,
     ("", "Service"): service_faults,
     ("", "Pod"): pod_faults,
     ("", "PodTemplate"): _pod_template_faults,
@@ -217,4 +226,8 @@ RULES: Mapping[tuple[str, str], Rule] = {
     ("discovery.k8s.io", "EndpointSlice"): slice_faults,
     ("coordination.k8s.io", "Lease"): _lease_faults,
     ("networking.k8s.io", "NetworkPolicy"): _policy_faults,
+    ("rbac.authorization.k8s.io", "ClusterRole"): role_faults,
+    ("rbac.authorization.k8s.io", "Role"): role_faults,
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): binding_faults,
+    ("rbac.authorization.k8s.io", "RoleBinding"): binding_faults,
 }

@@ -12,21 +12,25 @@ _LONGEST = 512
 
 
 class Body(NamedTuple):
-    """A packet without its id, its first two octets; `address` is where it stands while this object lives."""
+    """A packet without its id, its first two octets; `address` is where it stands while this object lives.
+
+    `given` is a cell, shared by answers of one kind: who sends a kept body adds one to it.
+    """
 
     address: int
     size: int
     octets: bytes
+    given: list[int]
 
 
-NO_BODY = Body(0, 0, b"")
+NO_BODY = Body(0, 0, b"", [0])
 
 
-def body(packet: bytes) -> Body:
-    """The body of a packet."""
+def body(packet: bytes, given: list[int] | None = None) -> Body:
+    """The body of a packet; without `given`, of one that is counted already."""
     octets = packet[2:]
     address = ctypes.cast(ctypes.c_char_p(octets), ctypes.c_void_p).value
-    return Body(address or 0, len(octets), octets)
+    return Body(address or 0, len(octets), octets, NO_BODY.given if given is None else given)
 
 
 @dataclass(slots=True)

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final, TypeAlias
 
 from isthmus.errors import Invalid, Unreachable
 from isthmus.kit.dns.client import exchange
@@ -20,14 +21,21 @@ from isthmus.kit.dns.message import (
     read_query,
     write_answer,
 )
+from isthmus.kit.dns.records import Address, Type
 from isthmus.kit.dns.tcp import Connections, Limits
 from isthmus.kit.dns.udp import Peer, reader
+from isthmus.kit.metrics import COUNTER, GAUGE, Metric, Sample, metered
 
 Handler: TypeAlias = Callable[[Question], Answer | Forward]
 
 _BACKLOG = 512
 _RECEIVE_BUFFER = 4 << 20
 _DRAWS = 10
+
+# Whoever asks chooses the type: those that nobody means are one.
+_NAMES: Final = {each.value: each.name for each in Type}
+ANSWERS: Final = Metric("isthmus_dns_answers_total", COUNTER, "DNS answers given.", ("type", "rcode"))
+KEPT: Final = Metric("isthmus_dns_kept_answers", GAUGE, "DNS answers that are kept ready.")
 
 
 class Server:
@@ -38,6 +46,15 @@ class Server:
         self._limits = limits or Limits()
         self._kept = Kept()
         self._forwards = 0
+        self._turn = 0
+        self._counts: dict[tuple[str, str], list[int]] = {}
+        metered(self)
+
+    def samples(self) -> Iterator[Sample]:
+        """What was answered, in numbers; what was forwarded is not among it."""
+        for labels, count in self._counts.items():
+            yield Sample(ANSWERS, count[0], labels)
+        yield Sample(KEPT, len(self._kept.bodies))
 
     def forget(self, names: Iterable[str]) -> None:
         """Ask the handler again about these names."""
@@ -73,14 +90,35 @@ class Server:
         if isinstance(answer, Forward):
             return answer
         response = write_answer(query, answer, min(query.payload, PAYLOAD))
+        count = self._counted(query, answer)
         if answer.keep and not query.fault:
-            self._kept.put(query.question.name, packet, body(response))
+            self._kept.put(query.question.name, packet, body(response, count))
         return response
+
+    def _counted(self, query: Query, answer: Answer) -> list[int]:
+        """One more answer of this kind: its count."""
+        type_ = _NAMES.get(query.question.type, "other")
+        count = self._counts.setdefault((type_, Rcode(answer.rcode).name), [0])
+        count[0] += 1
+        return count
 
     def _answer(self, query: Query) -> Answer | Forward:
         if query.fault:
             return Answer(query.fault, authoritative=False, keep=False)
-        return self._handler(query.question)
+        answer = self._handler(query.question)
+        return self._turned(answer) if isinstance(answer, Answer) else answer
+
+    def _turned(self, answer: Answer) -> Answer:
+        """Several addresses, each time with another one first: many clients take the first, so this spreads them.
+
+        As stock cluster DNS does (RFC 1794). Those that sort for themselves (RFC 6724) lose nothing.
+        """
+        count = len(answer.answers)
+        if count < 2 or not all(isinstance(record.data, Address) for record in answer.answers):
+            return answer
+        self._turn += 1
+        start = self._turn % count
+        return replace(answer, answers=(*answer.answers[start:], *answer.answers[:start]), keep=False)
 
     def _defer_to(self, tasks: asyncio.TaskGroup) -> Callable[[bytes, Forward, socket.socket, Peer], None]:
         def defer(packet: bytes, forward: Forward, sock: socket.socket, peer: Peer) -> None:
@@ -100,6 +138,7 @@ class Server:
         answer = self._answer(query)
         if isinstance(answer, Forward):
             return await self._forward(packet, answer, tcp=True)
+        self._counted(query, answer)
         return write_answer(query, answer, MOST)
 
     async def _forward(self, packet: bytes, forward: Forward, *, tcp: bool) -> bytes:
@@ -127,12 +166,19 @@ async def _first_reply(packet: bytes, forward: Forward, *, tcp: bool) -> bytes:
 def bind(addresses: Iterable[tuple[str, int]]) -> list[socket.socket]:
     """A UDP and a listening TCP socket for each (IP address, port); port 0 is one free port for both.
 
-    An IPv6 socket takes IPv6 only. Raises Invalid where an address cannot be had.
+    An IPv6 socket takes IPv6 only; an empty address is all of both families that this machine has. Raises
+    Invalid where an address cannot be had.
     """
     with contextlib.ExitStack() as opened:
-        sockets = [sock for address in addresses for sock in _bind_pair(*address, opened)]
+        sockets = [sock for host, port in addresses for each in _hosts(host) for sock in _bind_pair(each, port, opened)]
         opened.pop_all()
     return sockets
+
+
+def _hosts(host: str) -> list[str]:
+    if host:
+        return [host]
+    return ["0.0.0.0", *(["::"] if socket.has_dualstack_ipv6() else [])]  # noqa: S104  # all were asked for
 
 
 def _bind_pair(host: str, port: int, opened: contextlib.ExitStack) -> list[socket.socket]:

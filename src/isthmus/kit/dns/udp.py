@@ -73,8 +73,9 @@ def _read_singly(sock: socket.socket, kept: Kept, respond: Respond, defer: Defer
     for _ in range(_BATCH):
         try:
             packet, peer = sock.recvfrom(_LARGEST)
-            answer = kept.bodies.get(packet[2:], NO_BODY).octets
-            response = packet[:2] + answer if answer else respond(packet)
+            found = kept.bodies.get(packet[2:], NO_BODY)
+            found.given[0] += 1
+            response = packet[:2] + found.octets if found is not NO_BODY else respond(packet)
             if isinstance(response, Forward):
                 defer(packet, response, sock, peer)
             elif response is not None:
@@ -145,7 +146,8 @@ class _Batches:
                 self._send_some(unsent, i)
                 unsent = i + 1
                 continue
-            bases[i], lengths[i], _ = answer
+            bases[i], lengths[i], _, given = answer
+            given[0] += 1
             found.append(answer)
         self._send_some(unsent, received)
 

@@ -34,6 +34,8 @@ from isthmus.local.netlink import Netlink, Peer
 from isthmus.local.node.rootfs import Mount, build
 
 BRIDGE = "pods"
+# Of its own: a bridge without takes a port's and changes it as pods go, and those that stay talk to nobody for seconds.
+BRIDGE_MAC = b"\x02\x69\x01\x00\x00\x01"
 LARGEST_PACKET = 4096
 DESCRIPTORS = 4
 CREATE, RUN = "create", "run"
@@ -98,7 +100,7 @@ class Spawner:
             # Left by a process that was killed: the kernel takes its time to clean up after it.
             if name.startswith(_PREFIX) and name != BRIDGE:
                 self._netlink.remove_link(name)
-        self._netlink.add_bridge(BRIDGE)
+        self._netlink.add_bridge(BRIDGE, mac=BRIDGE_MAC)
         index = socket.if_nametoindex(BRIDGE)
         for address, prefix in zip(self._addresses.pod_gateway, POD_PREFIXES, strict=True):
             self._netlink.add_address(index, f"{address}/{prefix}")

@@ -18,6 +18,7 @@ from isthmus.api.core import (
     EndpointHints,
     EndpointPort,
     EndpointSlice,
+    ForNode,
     ForZone,
     ObjectReference,
     Service,
@@ -33,7 +34,8 @@ MOST_ENDPOINTS = 100
 _OURS = (SERVICE_NAME_LABEL, MANAGED_BY_LABEL, HEADLESS_LABEL)
 _SUFFIX_LENGTH = 6
 _SIDECAR = "Always"
-_PREFER_ZONE = ("PreferClose", "PreferSameZone")
+_PREFER_NODE = "PreferSameNode"
+_PREFER_ZONE = ("PreferClose", "PreferSameZone", _PREFER_NODE)
 
 Ports = tuple[EndpointPort, ...]
 
@@ -130,8 +132,6 @@ def _endpoint(service: Service, pod: Pod, address: str, zones: Mapping[str, str]
     serving, terminating = is_ready(pod), is_terminating(pod)
     ready = service.spec.publish_not_ready_addresses or (serving and not terminating)
     zone = zones.get(pod.spec.node_name) or None
-    # Endpoints are meant for their own zone (KEP-4444).
-    prefers_zone = ready and service.spec.traffic_distribution in _PREFER_ZONE
     is_named = pod.spec.hostname and pod.spec.subdomain == service.metadata.name
     meta = pod.metadata
     return Endpoint(
@@ -140,9 +140,17 @@ def _endpoint(service: Service, pod: Pod, address: str, zones: Mapping[str, str]
         hostname=pod.spec.hostname if is_named else None,
         node_name=pod.spec.node_name or None,
         zone=zone,
-        hints=EndpointHints(for_zones=(ForZone(name=zone),)) if zone and prefers_zone else None,
+        hints=_hints(service, pod, zone) if ready else None,
         target_ref=ObjectReference(kind="Pod", namespace=meta.namespace, name=meta.name, uid=meta.uid),
     )
+
+
+def _hints(service: Service, pod: Pod, zone: str | None) -> EndpointHints | None:
+    """Endpoints are meant for their own zone (KEP-4444), and before that for their own node (KEP-3015)."""
+    wanted, node = service.spec.traffic_distribution, pod.spec.node_name
+    zones = (ForZone(name=zone),) if zone and wanted in _PREFER_ZONE else ()
+    nodes = (ForNode(name=node),) if node and wanted == _PREFER_NODE else ()
+    return EndpointHints(for_zones=zones, for_nodes=nodes) if zones or nodes else None
 
 
 def _paged(

@@ -5,8 +5,7 @@ instance, of which a user has 128 on most machines, and Envoy aborts when they r
 closes no TCP connection: those to backends that stay, and those to backends that went, live on.
 UDP has no connections: after a change of a service's backends its next datagram is a new session.
 
-ClientIP affinity is consistent hashing of the client's address. A client keeps its backend while that stays,
-without end, so `timeoutSeconds` has no effect; only when a backend joins, that one takes over its share of clients.
+Routes with ClientIP affinity are not Envoy's: it could hash a client's address, but never forget the client.
 """
 
 from collections.abc import Iterable
@@ -19,9 +18,6 @@ from isthmus.local.rules.routes import Backend, Route
 ADMIN = "@isthmus-envoy"
 _TYPES = "type.googleapis.com/envoy."
 _NO_LIMIT = 4294967295
-# Points of one backend on the hash ring. As many whatever the number of backends, or the loss of one
-# would move clients of the others.
-_POINTS = 160
 # A backend that does not answer the handshake is given up for another one, up to this many in all.
 _CONNECT_SECONDS = "2s"
 _CONNECT_ATTEMPTS = 3
@@ -36,12 +32,11 @@ class Resources:
 
 
 def resources(routes: Iterable[Route]) -> Resources:
-    """Listeners and clusters for these routes, in their order.
+    """Listeners and clusters for the routes without affinity, in their order.
 
-    A listener depends on nothing but name, address and port, so that no change of backends or
-    affinity touches it.
+    A listener depends on nothing but name, address and port, so that no change of backends touches it.
     """
-    known = tuple(routes)
+    known = tuple(route for route in routes if not route.sticky)
     return Resources(tuple(_listener(route) for route in known), tuple(_cluster(route) for route in known))
 
 
@@ -74,7 +69,6 @@ def _tcp_proxy(route: Route) -> Manifest:
             "@type": f"{_TYPES}extensions.filters.network.tcp_proxy.v3.TcpProxy",
             "stat_prefix": "tcp",
             "cluster": route.name,
-            "hash_policy": [{"source_ip": {}}],
             # kube-proxy cuts no idle connection either.
             "idle_timeout": "0s",
             "max_connect_attempts": _CONNECT_ATTEMPTS,
@@ -90,7 +84,6 @@ def _udp_proxy(route: Route) -> Manifest:
             "@type": f"{_TYPES}extensions.filters.udp.udp_proxy.v3.UdpProxyConfig",
             "stat_prefix": "udp",
             "matcher": {"on_no_match": {"action": {"name": "route", "typed_config": to_cluster}}},
-            "hash_policies": [{"source_ip": True}],
         },
     }
 
@@ -98,16 +91,12 @@ def _udp_proxy(route: Route) -> Manifest:
 def _cluster(route: Route) -> Manifest:
     endpoints = [{"endpoint": each} for each in _endpoints(route)]
     limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), _NO_LIMIT)
-    balance: Manifest = {"lb_policy": "ROUND_ROBIN"}
-    if route.sticky:
-        ring = {"minimum_ring_size": _POINTS * len(endpoints)}
-        balance = {"lb_policy": "RING_HASH", "ring_hash_lb_config": ring}
     return {
         "@type": f"{_TYPES}config.cluster.v3.Cluster",
         "name": route.name,
         "type": "STATIC",
         "connect_timeout": _CONNECT_SECONDS,
-        **balance,
+        "lb_policy": "ROUND_ROBIN",
         "load_assignment": {"cluster_name": route.name, "endpoints": [{"lb_endpoints": endpoints}]},
         "circuit_breakers": {"thresholds": [limits]},
         # All backends are as good as their slices say; Envoy must not second-guess them.

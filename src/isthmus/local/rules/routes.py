@@ -11,6 +11,8 @@ from isthmus.api.core import HEADLESS_LABEL, Endpoint, EndpointSlice, Service, S
 
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 PROTOCOLS = ("TCP", "UDP")
+# Seconds, where a Service does not say.
+DEFAULT_STICKY = 10_800
 _FAMILIES = ("IPv4", "IPv6")
 
 
@@ -34,14 +36,15 @@ class Backend:
 class Route:
     """One service address and port, with the backends behind it; never empty.
 
-    `sticky` is ClientIP affinity. `others` are the service's backends of the other address family.
+    `sticky` is for how many seconds ClientIP affinity lasts after a client's last connection; 0 without. `others`
+    are the service's backends of the other address family.
     """
 
     name: str
     protocol: str
     address: str
     port: int
-    sticky: bool
+    sticky: int
     backends: tuple[Backend, ...]
     others: tuple[Backend, ...] = ()
 
@@ -62,9 +65,15 @@ def routes(service: Service, slices: Sequence[EndpointSlice], place: Place) -> t
             if behind[family]:
                 others = tuple(backend for other in _FAMILIES if other != family for backend in behind[other])
                 name = f"{service.metadata.namespace}/{service.metadata.name}:{port.port}/{port.protocol}/{address}"
-                sticky = service.spec.session_affinity == "ClientIP"
-                found.append(Route(name, port.protocol, address, port.port, sticky, behind[family], others))
+                found.append(Route(name, port.protocol, address, port.port, _sticky(service), behind[family], others))
     return tuple(found)
+
+
+def _sticky(service: Service) -> int:
+    if service.spec.session_affinity != "ClientIP":
+        return 0
+    config = service.spec.session_affinity_config
+    return (config.client_ip.timeout_seconds if config and config.client_ip else None) or DEFAULT_STICKY
 
 
 def _of_family(slices: Iterable[EndpointSlice], family: str) -> list[EndpointSlice]:
@@ -105,8 +114,8 @@ def _backends(
     if local_only:
         behind = [(endpoint, backend) for endpoint, backend in behind if endpoint.node_name == place.node]
     ready = [(endpoint, backend) for endpoint, backend in behind if endpoint.conditions.ready is not False]
-    if not local_only and _follows_hints([endpoint for endpoint, _ in ready], place.zone):
-        ready = [(endpoint, backend) for endpoint, backend in ready if place.zone in _zones(endpoint)]
+    if not local_only:
+        ready = _nearest(ready, place)
     # What is about to end is better than nothing (KEP-1669).
     chosen = ready or [(endpoint, backend) for endpoint, backend in behind if _serves_to_the_end(endpoint)]
     return tuple(sorted({backend for _, backend in chosen}))
@@ -128,10 +137,20 @@ def _serves_to_the_end(endpoint: Endpoint) -> bool:
     return endpoint.conditions.serving is not False and endpoint.conditions.terminating is True
 
 
-def _follows_hints(ready: Sequence[Endpoint], zone: str) -> bool:
-    """Hints count only when every ready endpoint has them and one is meant for this zone (KEP-2433)."""
-    zones = [_zones(endpoint) for endpoint in ready]
-    return bool(zone) and all(zones) and any(zone in meant for meant in zones)
+def _nearest(ready: Sequence[tuple[Endpoint, Backend]], place: Place) -> list[tuple[Endpoint, Backend]]:
+    """Those meant for this node, else those meant for its zone, else all (KEP-2433, KEP-3015).
+
+    Hints of a kind count only when every ready endpoint has some, and one of them is meant for here.
+    """
+    for here, meant in ((place.node, _nodes), (place.zone, _zones)):
+        hints = [meant(endpoint) for endpoint, _ in ready]
+        if here and all(hints) and any(here in names for names in hints):
+            return [each for each, names in zip(ready, hints, strict=True) if here in names]
+    return list(ready)
+
+
+def _nodes(endpoint: Endpoint) -> frozenset[str]:
+    return frozenset(each.name for each in endpoint.hints.for_nodes) if endpoint.hints else frozenset()
 
 
 def _zones(endpoint: Endpoint) -> frozenset[str]:

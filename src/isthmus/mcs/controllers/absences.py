@@ -1,5 +1,6 @@
 """Whether an export that is not there is gone, and which imports wait for an answer (design part 3, rule 3)."""
 
+import logging
 from collections.abc import Callable, Mapping
 
 from isthmus.api.isthmus import ExportedService, Member
@@ -7,9 +8,12 @@ from isthmus.api.mcs import ServiceImport
 from isthmus.kit.clock import Clock
 from isthmus.kube.informer import Change
 from isthmus.mcs.controllers.views import Views, is_genuine
-from isthmus.mcs.rules.absence import Facts, Memory, Roster, Verdict, judge
+from isthmus.mcs.rules.absence import Facts, Memory, Roster, Verdict, doubt, judge
 from isthmus.mcs.rules.names import ExportKey, ImportKey
+from isthmus.mcs.rules.versions import common
 from isthmus.runtime.reconcile import After, Done, Request
+
+log = logging.getLogger(__name__)
 
 # Seconds between two looks whether a list that was asked for has come.
 _LOOK = 1.0
@@ -36,12 +40,15 @@ class Absences:
         self._look = look
         self._imports: dict[ImportKey, frozenset[str]] = {}
         self._exports: dict[ExportKey, str] = {}
+        self._by_namespace: dict[tuple[str, str], dict[ExportKey, str]] = {}
         self._deleted: dict[ImportKey, set[str]] = {}
         self._held: set[ImportKey] = set()
         self._memory = Memory()
         self._list_at: float | None = None
         self._forgot_at = -_ONE_RESTORE
         self.roster = Roster()
+        self.rules = common(())
+        self._when_rules_change: list[Callable[[], None]] = []
         member.imports.subscribe(self._import_changed)
         for informer in (hub.own, hub.others):
             informer.subscribe(self._export_changed)
@@ -50,6 +57,10 @@ class Absences:
             watched.when_gone_back(self._hub_forgot)
         hub.members.subscribe(self._member_changed)
         hub.members.when_listed(self._members_listed)
+
+    def when_rules_change(self, handler: Callable[[], None]) -> None:
+        """Have `handler` called when all are to merge by another version of the rules."""
+        self._when_rules_change.append(handler)
 
     def request(self) -> Request:
         """The one key of this controller."""
@@ -60,17 +71,17 @@ class Absences:
 
         With each, why. `present` are those whose export is on the hub.
         """
-        # Deletions that were seen need no judgement, and a namespace that goes has thousands of them.
-        missing = self._imports.get(key, frozenset()) - present - self._deleted.get(key, set())
-        if not missing:
-            self._held.discard(key)
-            return {}
-        verdict = self._judge()
-        held = {
-            export.cluster: why
-            for export, why in verdict.held.items()
-            if (export.namespace, export.name) == key and export.cluster in missing
-        }
+        missing = self._imports.get(key, frozenset()) - present
+        deleted = missing & self._deleted.get(key, set())
+        held = {cluster: why for cluster in deleted if (why := self._doubt(ExportKey(cluster, *key)))}
+        # The rest is judged all together; a namespace that goes has thousands of deletions, which are not.
+        if rest := missing - deleted:
+            verdict = self._judge()
+            held |= {
+                export.cluster: why
+                for export, why in verdict.held.items()
+                if (export.namespace, export.name) == key and export.cluster in rest
+            }
         if held:
             self._held.add(key)
         else:
@@ -89,6 +100,11 @@ class Absences:
         if self.roster.list_at is not None and self.roster.list_at <= now:
             self._hub.members.relist()
         return After(max(min(due) - now, _LOOK))
+
+    def _doubt(self, export: ExportKey) -> str:
+        """Why an export whose deletion was seen may still be there, by what its exporter says of itself."""
+        namespace = self._by_namespace.get((export.cluster, export.namespace), {})
+        return doubt(export, namespace, self.roster, self._memory)
 
     def _judge(self) -> Verdict:
         facts = Facts(
@@ -123,10 +139,12 @@ class Absences:
         gone, here = _export_key(change.before), _export_key(change.after)
         if gone is not None:
             self._exports.pop(gone, None)
+            self._by_namespace.get((gone.cluster, gone.namespace), {}).pop(gone, None)
             if here is None and change.seen:
                 self._note_deletion(gone)
         if here is not None and change.after is not None and change.after.spec is not None:
             self._exports[here] = change.after.spec.uid
+            self._by_namespace.setdefault((here.cluster, here.namespace), {})[here] = change.after.spec.uid
             self._deleted.get(here.service, set()).discard(here.cluster)
 
     def _note_deletion(self, export: ExportKey) -> None:
@@ -147,6 +165,11 @@ class Absences:
     def _members_listed(self) -> None:
         self._know(self.roster.listed(self._hub.members.store.all(), self._clock.monotonic()))
 
+    def hub_forgot(self) -> None:
+        """The hub has gone back in time, as its own last writes show who lost them."""
+        self._hub_forgot()
+        self._hub.relist()
+
     def _hub_forgot(self) -> None:
         """Its exports and its Members are old together, and so agree with each other."""
         now = self._clock.monotonic()
@@ -156,6 +179,12 @@ class Absences:
 
     def _know(self, roster: Roster) -> None:
         self.roster = roster
+        rules = common(roster.known.values())
+        if rules != self.rules:
+            log.info("rules of the set changed", extra={"version": rules, "before": self.rules, "own": common(())})
+            self.rules = rules
+            for handler in self._when_rules_change:
+                handler()
         self._memory = self._memory.heard(roster)
         self._ask_held()
         self._look()

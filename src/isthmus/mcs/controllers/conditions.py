@@ -2,14 +2,13 @@
 
 import msgspec
 
-from isthmus.api.core import ObjectReference
 from isthmus.api.isthmus import EXPORTED_SERVICES, ExportedService
-from isthmus.api.mcs import SERVICE_EXPORTS, ServiceExport, ServiceExportStatus
+from isthmus.api.mcs import ServiceExport, ServiceExportStatus
 from isthmus.kit.clock import Clock
-from isthmus.kube.events import Recorder
 from isthmus.mcs.controllers.absences import Absences
+from isthmus.mcs.controllers.telling import Teller
 from isthmus.mcs.controllers.views import SERVICE, Views, Writers, key_of
-from isthmus.mcs.rules.conditions import ExportState, conflict_event, export_conditions
+from isthmus.mcs.rules.conditions import ExportState, export_conditions
 from isthmus.mcs.rules.constituent import constituents, refusal
 from isthmus.mcs.rules.exporting import problem, publish
 from isthmus.mcs.rules.merge import merge
@@ -23,12 +22,12 @@ class Conditions:
     The hub's answer to our own writes is taken as its echo, so that one export costs one write of its status.
     """
 
-    def __init__(self, views: Views, writers: Writers, absences: Absences, *, recorder: Recorder, clock: Clock) -> None:
+    def __init__(self, views: Views, writers: Writers, absences: Absences, *, teller: Teller, clock: Clock) -> None:
         self._member = views.member
         self._hub = views.hub
         self._writers = writers
         self._absences = absences
-        self._recorder = recorder
+        self._teller = teller
         self._clock = clock
 
     async def reconcile(self, request: Request) -> Done:
@@ -36,7 +35,8 @@ class Conditions:
         export = self._member.exports.store.get(request.name, request.namespace)
         if export is None or export.metadata.deletion_timestamp is not None:
             return Done()
-        export = self._writers.member.current(SERVICE_EXPORTS, export, name=request.name, namespace=request.namespace)
+        kind = self._member.kinds.exports
+        export = self._writers.member.current(kind, export, name=request.name, namespace=request.namespace)
         if export is None:
             return Done()
         if not self._hub.synced and export.status is not None:
@@ -46,16 +46,9 @@ class Conditions:
             self._state(request, export), export=export, cluster=self._member.cluster, now=self._clock.now()
         )
         wanted = msgspec.structs.replace(export, status=ServiceExportStatus(conditions=conditions))
-        message = conflict_event(export, conditions)
-        if await self._writers.member.converge_status(SERVICE_EXPORTS, wanted, export) and message:
-            about = ObjectReference(
-                api_version=SERVICE_EXPORTS.api_version,
-                kind=SERVICE_EXPORTS.kind,
-                namespace=request.namespace,
-                name=request.name,
-                uid=export.metadata.uid,
-            )
-            await self._recorder.emit(about, type="Warning", reason="Conflict", message=message)
+        if await self._writers.member.converge_status(kind, wanted, export):
+            before = export.status.conditions if export.status is not None else ()
+            await self._teller.tell(kind, export, before, conditions)
         return Done()
 
     def _state(self, request: Request, export: ServiceExport) -> ExportState:
@@ -75,7 +68,7 @@ class Conditions:
             refused=refusal(self._member.cluster, request.namespace, request.name, grants),
             hub_silence=silence,
             left_out=published.left_out,
-            merged=merge(admitted.constituents),
+            merged=merge(admitted.constituents, rules=self._absences.rules),
         )
 
     def _echo(self, request: Request) -> tuple[ExportedService | None, list[ExportedService]]:

@@ -2,15 +2,18 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 
 from isthmus.api.core import ENDPOINT_SLICES, SERVICES, EndpointSlice, Service
 from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL
-from isthmus.api.mcs import SERVICE_IMPORTS, SOURCE_CLUSTER_LABEL, ServiceImport
+from isthmus.api.mcs import SOURCE_CLUSTER_LABEL, ServiceImport, ServiceImportStatus
+from isthmus.errors import Refused
 from isthmus.kit.clock import Clock
 from isthmus.mcs.controllers.absences import Absences
 from isthmus.mcs.controllers.stored import ServicesOf, stored_merge
+from isthmus.mcs.controllers.telling import Teller
 from isthmus.mcs.controllers.views import IMPORT, SERVICE, Views, key_of
 from isthmus.mcs.rules.conditions import import_status
 from isthmus.mcs.rules.constituent import Constituent, constituents
@@ -18,7 +21,7 @@ from isthmus.mcs.rules.exporting import problem, publish, source_slices
 from isthmus.mcs.rules.importing import Here, Plan, imported, is_ours
 from isthmus.mcs.rules.merge import Merged, merge
 from isthmus.mcs.rules.names import ImportKey
-from isthmus.mcs.rules.slices import Slices, Sources, is_ours_slice, stray, wanted_slices
+from isthmus.mcs.rules.slices import Slices, Sources, stray, wanted_slices
 from isthmus.runtime.converge import Converger
 from isthmus.runtime.reconcile import Done, Request
 from isthmus.runtime.together import together
@@ -33,13 +36,21 @@ class Importer:
     """
 
     def __init__(
-        self, views: Views, writer: Converger, absences: Absences, *, here: Callable[[], Here], clock: Clock
+        self,
+        views: Views,
+        writer: Converger,
+        absences: Absences,
+        *,
+        here: Callable[[], Here],
+        teller: Teller,
+        clock: Clock,
     ) -> None:
         self._member = views.member
         self._hub = views.hub
         self._writer = writer
         self._absences = absences
         self._here = here
+        self._teller = teller
         self._clock = clock
         self._told: dict[Request, str] = {}
 
@@ -58,7 +69,7 @@ class Importer:
         exports = self._hub.exports_of(key_of(request))
         admitted = constituents(exports, self._absences.roster.known, self._hub.grants.store.all())
         present = frozenset(export.spec.cluster for export in exports if export.spec is not None)
-        merged = merge(admitted.constituents)
+        merged = merge(admitted.constituents, rules=self._absences.rules)
         if self._absences.held(ImportKey(request.namespace, request.name), present):
             await self._keep(request, seen, admitted.constituents)
         elif merged is None:
@@ -84,13 +95,25 @@ class Importer:
     ) -> None:
         plan, slices = todo
         derived = [plan.derived] if plan.derived is not None else []
-        outcome = await self._writer.converge(SERVICES, derived, self._derived(request, plan.derived_name))
-        if outcome.applied:
-            plan = self._plan(merged, seen)  # the answer has the addresses
+        refusal: Refused | None = None
+        try:
+            outcome = await self._writer.converge(SERVICES, derived, self._derived(request, plan.derived_name))
+            if outcome.applied:
+                plan = self._plan(merged, seen)  # the answer has the addresses
+        except Refused as error:
+            refusal = error
+            plan = replace(plan, refused=error.message)
         now = await self._apply_import(plan, seen)
-        status = import_status(plan, merged, slices, seen=now, now=self._clock.now())
-        wanted = msgspec.structs.replace(now, status=status)
-        await self._writer.converge_status(SERVICE_IMPORTS, wanted, now)
+        await self._tell(now, import_status(plan, merged, slices, here=self._here(), seen=now, now=self._clock.now()))
+        if refusal is not None:
+            # Whatever stands in the way, a quota perhaps, may go without anything here changing: so it is tried again.
+            raise refusal
+
+    async def _tell(self, now: ServiceImport, status: ServiceImportStatus) -> None:
+        kind = self._member.kinds.imports
+        if await self._writer.converge_status(kind, msgspec.structs.replace(now, status=status), now):
+            before = now.status.conditions if now.status is not None else ()
+            await self._teller.tell(kind, now, before, status.conditions)
 
     async def _keep(self, request: Request, seen: ServiceImport | None, known: tuple[Constituent, ...]) -> None:
         """Leave the import as it is; only slices of clusters that are still known, or our own, go on changing."""
@@ -109,7 +132,7 @@ class Importer:
         await together(
             self._writer.converge(ENDPOINT_SLICES, [], self._imported_slices(request)),
             self._writer.converge(SERVICES, [], self._derived(request)),
-            self._writer.converge(SERVICE_IMPORTS, [], [seen] if seen is not None else []),
+            self._writer.converge(self._member.kinds.imports, [], [seen] if seen is not None else []),
         )
 
     def _plan(self, merged: Merged, seen: ServiceImport | None) -> Plan:
@@ -130,7 +153,8 @@ class Importer:
 
     async def _apply_import(self, plan: Plan, seen: ServiceImport | None) -> ServiceImport:
         wanted = plan.service_import
-        outcome = await self._writer.converge(SERVICE_IMPORTS, [wanted], [seen] if seen is not None else [])
+        kind = self._member.kinds.imports
+        outcome = await self._writer.converge(kind, [wanted], [seen] if seen is not None else [])
         return outcome.objects[wanted.metadata.namespace, wanted.metadata.name]
 
     async def _apply_slices(
@@ -142,14 +166,14 @@ class Importer:
             if (source := each.metadata.labels.get(SOURCE_CLUSTER_LABEL, "")) not in slices.arriving
             and (not only or source in only)
         ]
-        if plan.derived_name:
-            backing = self._member.slices.store.by(SERVICE, f"{request.namespace}/{plan.derived_name}")
-            seen += stray(backing, plan.derived_name)
+        named = self._member.slices.store.by(IMPORT, key_of(request))
+        backing = self._member.slices.store.by(SERVICE, f"{request.namespace}/{plan.derived_name}")
+        seen += stray({each.metadata.name: each for each in (*named, *backing)}.values(), request.name)
         await self._writer.converge(ENDPOINT_SLICES, slices.wanted, seen)
 
     def _import(self, request: Request) -> ServiceImport | None:
         seen = self._member.imports.store.get(request.name, request.namespace)
-        return self._writer.current(SERVICE_IMPORTS, seen, name=request.name, namespace=request.namespace)
+        return self._writer.current(self._member.kinds.imports, seen, name=request.name, namespace=request.namespace)
 
     def _is_ours(self, request: Request, seen: ServiceImport) -> bool:
         """By our marker; a user who takes that off does not take the import from what belongs to it."""
@@ -179,7 +203,7 @@ class Importer:
 
     def _imported_slices(self, request: Request) -> list[EndpointSlice]:
         slices = self._member.slices.store.by(IMPORT, key_of(request))
-        return [each for each in slices if is_ours_slice(each)]
+        return [each for each in slices if not stray([each], request.name)]
 
     def _own_constituent(self, request: Request) -> tuple[Constituent, ...]:
         export = self._member.exports.store.get(request.name, request.namespace)

@@ -34,6 +34,7 @@ class Place:
                 region=self.region(),
                 zones=frozenset(each[ZONE_LABEL] for each in labels if each.get(ZONE_LABEL)),
                 distributions=distributions(self.version),
+                unknown=self._member.kinds.unknown,
             )
         return self._known
 

@@ -10,6 +10,7 @@ from isthmus.mcs.controllers.conditions import Conditions
 from isthmus.mcs.controllers.export import Exporter
 from isthmus.mcs.controllers.imports import Importer
 from isthmus.mcs.controllers.place import Place
+from isthmus.mcs.controllers.telling import Teller
 from isthmus.mcs.controllers.triggers import Triggers
 from isthmus.mcs.controllers.views import Views, Writers
 from isthmus.runtime.controller import Controller
@@ -29,12 +30,12 @@ class Services:
         self._triggers = Triggers(views)
         self._clock = clock
         self.absences = Absences(views, clock=clock, again=self._import_again, look=self._look_again)
-        recorder = Recorder(views.member.client, "isthmus-agent", clock)
-        conditions = Conditions(views, writers, self.absences, recorder=recorder, clock=clock)
+        teller = Teller(Recorder(views.member.client, "isthmus-agent", clock))
+        conditions = Conditions(views, writers, self.absences, teller=teller, clock=clock)
         self._conditions = self._loop("conditions", conditions.reconcile)
         exporter = Exporter(views, writers.hub, self._conditions.add)
         self._exports = self._loop("exports", exporter.reconcile)
-        importer = Importer(views, writers.member, self.absences, here=place.here, clock=clock)
+        importer = Importer(views, writers.member, self.absences, here=place.here, teller=teller, clock=clock)
         self._imports = self._loop("imports", importer.reconcile)
         self._lists = self._loop("absences", self.absences.reconcile, workers=1)
         self._silence = self._loop("silence", self._mind_silence, workers=1)
@@ -45,6 +46,7 @@ class Services:
         for informer in (views.hub.own, views.hub.own_chunks):
             informer.when_listed(self._publish_all)
         views.hub.when_synced(self._look_at_all)
+        self.absences.when_rules_change(self._look_at_all)
         self._silence.add(views.member.request("", "silence"))
 
     @property
@@ -52,10 +54,14 @@ class Services:
         """Whether nothing is waiting to be done at once."""
         return all(loop.idle for loop in (self._exports, self._conditions, self._imports, self._lists))
 
+    async def follow(self) -> None:
+        """Ask for the lists that tell who has left, until cancelled: also while this cluster is no member itself."""
+        await self._lists.run()
+
     async def run(self) -> None:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for loop in (self._exports, self._conditions, self._imports, self._lists, self._silence):
+            for loop in (self._exports, self._conditions, self._imports, self._silence):
                 tasks.create_task(loop.run(), name=f"controller {loop.name}")
 
     def _loop(self, name: str, reconcile: Reconcile, *, workers: int = WORKERS) -> Controller:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from isthmus.api.core import Service
 from isthmus.api.mcs import DERIVED_SERVICE_ANNOTATION, ServiceImport, ServiceImportSpec
 from isthmus.mcs.rules.constituent import Constituent
+from isthmus.mcs.rules.foreign import FAMILIES
 from isthmus.mcs.rules.importing import Plan
 from isthmus.mcs.rules.merge import Merged
 
@@ -27,7 +28,8 @@ def stored_merge(seen: ServiceImport, spec: ServiceImportSpec, exporters: Sequen
         conflicts=(),
     )
     name = seen.metadata.annotations.get(DERIVED_SERVICE_ANNOTATION, "")
-    return merged, Plan(seen, None, name, spec.ip_families)
+    # A definition of the kind that is too old to hold the families tells nothing about them.
+    return merged, Plan(seen, None, name, spec.ip_families or FAMILIES)
 
 
 class ServicesOf(Mapping[str, Service]):

@@ -13,6 +13,7 @@ from isthmus.api.scheme import Resource
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client
 from isthmus.kube.informer import Informer, Selection
+from isthmus.mcs.controllers.kinds import KNOWN, Kinds
 from isthmus.mcs.rules.names import export_name
 from isthmus.runtime.converge import Converger
 from isthmus.runtime.fleet import Cluster
@@ -42,9 +43,10 @@ def key_of(request: Request) -> str:
 class MemberView:
     """The agent's own cluster."""
 
-    def __init__(self, cluster: str, client: Client, *, clock: Clock = SYSTEM) -> None:
+    def __init__(self, cluster: str, client: Client, *, kinds: Kinds = KNOWN, clock: Clock = SYSTEM) -> None:
         self.cluster = cluster
         self.client = client
+        self.kinds = kinds
         self.namespaces: Informer[Namespace] = Informer(client, core.NAMESPACES, clock=clock)
         self.nodes: Informer[Node] = Informer(client, core.NODES, clock=clock)
         self.services: Informer[Service] = Informer(
@@ -56,8 +58,8 @@ class MemberView:
             indexes={SERVICE: _backed_service, IMPORT: _backed_import},
             clock=clock,
         )
-        self.exports: Informer[ServiceExport] = Informer(client, mcs.SERVICE_EXPORTS, clock=clock)
-        self.imports: Informer[ServiceImport] = Informer(client, mcs.SERVICE_IMPORTS, clock=clock)
+        self.exports: Informer[ServiceExport] = Informer(client, kinds.exports, clock=clock)
+        self.imports: Informer[ServiceImport] = Informer(client, kinds.imports, clock=clock)
 
     def as_cluster(self) -> Cluster:
         """This view as the runtime's fleet engages it."""
@@ -101,6 +103,11 @@ class HubView:
     def informers(self) -> tuple[Following, ...]:
         """All that is watched on the hub."""
         return (self.own, self.own_chunks, self.others, self.others_chunks, self.members, self.grants)
+
+    def relist(self) -> None:
+        """Read all of it anew: what was noted may never have been, or be no longer."""
+        for informer in (self.own, self.others, self.own_chunks, self.others_chunks, self.members, self.grants):
+            informer.relist()
 
     @property
     def synced(self) -> bool:
@@ -200,8 +207,8 @@ class Writers:
         """Let both read their own writes."""
         self.member.follow(core.SERVICES, views.member.services)
         self.member.follow(core.ENDPOINT_SLICES, views.member.slices)
-        self.member.follow(mcs.SERVICE_IMPORTS, views.member.imports)
-        self.member.follow(mcs.SERVICE_EXPORTS, views.member.exports)
+        self.member.follow(views.member.kinds.imports, views.member.imports)
+        self.member.follow(views.member.kinds.exports, views.member.exports)
         self.hub.follow(isthmus.EXPORTED_SERVICES, views.hub.own)
         self.hub.follow(isthmus.EXPORTED_ENDPOINTS, views.hub.own_chunks)
 

@@ -96,7 +96,7 @@ class Facts:
     """What an agent sees.
 
     `imports`: of each ServiceImport of ours, the clusters its status names; `exports`: the ServiceExports' UIDs of
-    the ExportedServices in the hub's store; `deleted`: those whose deletion was seen.
+    the ExportedServices in the hub's store; `deleted`: those whose deletion was seen, by whomever it was.
     """
 
     imports: Mapping[ImportKey, frozenset[str]]
@@ -134,7 +134,8 @@ class Verdict:
 def judge(facts: Facts, memory: Memory, *, now: float, listed_at: float) -> tuple[Verdict, Memory]:
     """Every export that an import names and the hub no longer has: is it gone?
 
-    `listed_at` is when the last complete list of ExportedServices was in.
+    `listed_at` is when the last complete list of ExportedServices was in. A deletion that was seen is as little proof
+    as an absence, since somebody may have emptied the hub; only, it needs no second look.
     """
     epochs = _epochs(facts.roster, memory.epochs)
     absent = {
@@ -143,9 +144,13 @@ def judge(facts: Facts, memory: Memory, *, now: float, listed_at: float) -> tupl
         for cluster in clusters
         if ExportKey(cluster, *service) not in facts.exports
     }
-    unseen = absent - facts.deleted
-    seen = _seen(facts.exports, {key.cluster for key in unseen})
-    doubts = {key: _doubt(key, facts.roster, epochs, seen.get(key.cluster, {})) for key in unseen}
+    seen = _seen(facts.exports, {key.cluster for key in absent})
+    doubts = {
+        key: ""
+        if key in facts.deleted and _is_mute(key, facts.roster)
+        else _doubt(key, facts.roster, epochs, seen.get(key.cluster, {}))
+        for key in absent
+    }
     agreed = {key for key, doubt in doubts.items() if not doubt}
     held = {key: doubt for key, doubt in doubts.items() if doubt}
     braked, braked_at = _brake(facts, memory, agreed, now)
@@ -153,11 +158,26 @@ def judge(facts: Facts, memory: Memory, *, now: float, listed_at: float) -> tupl
     if braked and listed_at < braked_at + BRAKE_SECONDS:
         list_at = braked_at + BRAKE_SECONDS
         waits = f"{len(braked)} of {len(facts.imports)} imports would go at once: waiting for a fresh list"
-        stopped = {key for key in agreed if key.service in braked}
+        stopped = {key for key in agreed - facts.deleted if key.service in braked}
         agreed -= stopped
         held.update(dict.fromkeys(stopped, waits))
-    gone = frozenset(agreed | (absent & facts.deleted))
-    return Verdict(gone, held, list_at), Memory(epochs, braked, braked_at)
+    return Verdict(frozenset(agreed), held, list_at), Memory(epochs, braked, braked_at)
+
+
+def doubt(key: ExportKey, namespace: Mapping[ExportKey, str], roster: Roster, memory: Memory) -> str:
+    """Why an export whose deletion was seen may still be there, or nothing.
+
+    `namespace` are the exports of that cluster and namespace that the hub's store holds.
+    """
+    if _is_mute(key, roster):
+        return ""
+    return _doubt(key, roster, _epochs(roster, memory.epochs), exports_of(namespace))
+
+
+def _is_mute(key: ExportKey, roster: Roster) -> bool:
+    """Its exporter has never said what it exports, so that nobody contradicts a deletion."""
+    member = roster.known.get(key.cluster)
+    return member is not None and (member.status is None or not member.status.exports.epoch)
 
 
 def _epochs(roster: Roster, before: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
@@ -203,11 +223,10 @@ def _doubt(
 
 def _brake(facts: Facts, memory: Memory, agreed: set[ExportKey], now: float) -> tuple[frozenset[ImportKey], float]:
     """The imports that would go for absences, if they are too many at once, and since when they are."""
-    sure = agreed | facts.deleted
     going = frozenset(
         key.service
-        for key in agreed
-        if all(ExportKey(cluster, *key.service) in sure for cluster in facts.imports[key.service])
+        for key in agreed - facts.deleted
+        if all(ExportKey(cluster, *key.service) in agreed for cluster in facts.imports[key.service])
     )
     if len(going) <= BRAKE_IMPORTS or len(going) <= BRAKE_SHARE * len(facts.imports):
         return frozenset(), 0.0

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from isthmus.api.mcs import (
     CLUSTER_SET_IP,
     ImportedFrom,
@@ -18,10 +20,11 @@ from isthmus.api.meta import Condition
 from isthmus.mcs.rules.constituent import whole_second
 from isthmus.mcs.rules.exporting import Problem
 from isthmus.mcs.rules.foreign import few
-from isthmus.mcs.rules.importing import FAMILY_NOT_SUPPORTED, Plan
+from isthmus.mcs.rules.importing import FAMILY_NOT_SUPPORTED, Here, Plan
 from isthmus.mcs.rules.merge import Merged
 from isthmus.mcs.rules.slices import Slices
 
+FAILED = "Failed"
 MAX_MESSAGE = 4_096  # the schema allows 32768; nobody reads that much
 
 
@@ -87,38 +90,77 @@ def _ready(state: ExportState) -> _Said:
 _LOCAL = "internalTrafficPolicy is Local: clients are led only to endpoints on their own node, none in other clusters"
 
 
+def _advice(refused: str) -> str:
+    if "quota" in refused:
+        return (
+            "raise the namespace's ResourceQuota for services, or delete a Service; it is tried again every 5 seconds"
+        )
+    return "it is tried again every 5 seconds"
+
+
 def _conflict(merged: Merged) -> _Said:
     if not merged.conflicts:
         total = len(merged.exporters)
         text = "no other cluster exports it" if total == 1 else f"all {total} exporting clusters agree"
         return _Said("Conflict", "False", "NoConflicts", text)
     reasons = ",".join(conflict.reason for conflict in merged.conflicts)
-    return _Said("Conflict", "True", reasons, "; ".join(conflict.message for conflict in merged.conflicts))
+    texts = [conflict.message for conflict in merged.conflicts]
+    return _Said("Conflict", "True", reasons, "; ".join((*texts, "to end this, let all clusters say the same")))
 
 
-def conflict_event(before: ServiceExport, conditions: Iterable[Condition]) -> str:
-    """The message of the Warning Event for a Conflict with a new reason, or nothing (MCS-21)."""
-    seen = {each.type: each for each in (before.status.conditions if before.status else ())}.get("Conflict")
-    for condition in conditions:
-        if condition.type == "Conflict" and condition.status == "True":
-            return "" if seen and seen.reason == condition.reason else condition.message
-    return ""
+@dataclass(frozen=True)
+class Told:
+    """What an Event tells: its type, Normal or Warning, its reason and its message."""
+
+    type: str
+    reason: str
+    message: str
+
+
+def events(before: Iterable[Condition], conditions: Iterable[Condition]) -> tuple[Told, ...]:
+    """What to tell beside the conditions: each trouble once, when it comes or changes its reason, and when it ends.
+
+    One Warning per change of the Conflict's reason (MCS-21). That all is well is told only after it was not: a
+    thousand exports that succeed are no news.
+    """
+    seen = {each.type: each for each in before}
+    return tuple(told for now in conditions if (told := _told(seen.get(now.type), now)) is not None)
+
+
+def _told(before: Condition | None, now: Condition) -> Told | None:
+    was, is_now = _is_trouble(before), _is_trouble(now)
+    if is_now and not (was and before and before.reason == now.reason):
+        return Told("Warning", now.type if now.type == "Conflict" else now.reason, now.message)
+    if was and now.reason in _WELL:
+        return Told("Normal", now.reason, now.message)
+    return None
+
+
+def _is_trouble(condition: Condition | None) -> bool:
+    """A person has to do something about it; what is only on its way is no trouble."""
+    if condition is None or condition.reason == "Pending":
+        return False
+    return condition.status == ("True" if condition.type == "Conflict" else "False")
+
+
+_WELL = frozenset({"Valid", "Exported", "NoConflicts", "Ready"})
 
 
 def import_status(
-    plan: Plan, merged: Merged, slices: Slices, *, seen: ServiceImport, now: datetime
+    plan: Plan, merged: Merged, slices: Slices, *, here: Here, seen: ServiceImport, now: datetime
 ) -> ServiceImportStatus:
     """Which clusters the import comes from, whether it is usable here, whether it has slices (MCS-27 to MCS-29)."""
-    said = _import_ready(plan, merged, slices)
+    said = _import_ready(plan, merged, slices, here)
     before = seen.status.conditions if seen.status else ()
-    return ServiceImportStatus(
-        clusters=tuple(ImportedFrom(cluster=cluster) for cluster in merged.clusters),
-        conditions=_dated([said], before, generation=seen.metadata.generation, now=now),
-        endpoint_slice_objects="Present" if slices.wanted or slices.arriving else "Absent",
-    )
+    newer: dict[str, object] = {
+        "conditions": _dated([said], before, generation=seen.metadata.generation, now=now),
+        "endpoint_slice_objects": "Present" if slices.wanted or slices.arriving else "Absent",
+    }
+    status = ServiceImportStatus(clusters=tuple(ImportedFrom(cluster=cluster) for cluster in merged.clusters))
+    return msgspec.structs.replace(status, **{key: value for key, value in newer.items() if key not in here.unknown})
 
 
-def _import_ready(plan: Plan, merged: Merged, slices: Slices) -> _Said:
+def _import_ready(plan: Plan, merged: Merged, slices: Slices, here: Here) -> _Said:
     notes = [*plan.notes]
     for exporter in merged.exporters:
         notes += [f"{exporter.cluster}: {note}" for note in exporter.notes]
@@ -127,12 +169,15 @@ def _import_ready(plan: Plan, merged: Merged, slices: Slices) -> _Said:
         clusters = few(sorted(slices.silent))
         notes.append(f"no heartbeat from {clusters}: endpoints there are left out until it is heard again")
     if merged.internal_traffic_policy == "Local":
-        notes.append(_LOCAL)
+        notes.append(_LOCAL if here.cluster in merged.clusters else f"{_LOCAL}: so nobody is reached from here")
     spec = plan.service_import.spec
     if plan.problem == FAMILY_NOT_SUPPORTED:
         families = " and ".join(merged.ip_families)
         text = f"the service has {families} only, which this cluster does not give to Services"
         return _Said("Ready", "False", FAMILY_NOT_SUPPORTED, "; ".join((text, *notes)))
+    if plan.refused:
+        text = f"the API server refuses Service {plan.derived_name}, which gives the address: {plan.refused}"
+        return _Said("Ready", "False", FAILED, "; ".join((f"{text}; {_advice(plan.refused)}", *notes)))
     if spec and spec.type == CLUSTER_SET_IP and not spec.ips:
         text = f"Service {plan.derived_name} has no address yet"
         return _Said("Ready", "False", "Pending", "; ".join((text, *notes)))

@@ -114,7 +114,7 @@ def refusal(cluster: str, namespace: str, name: str, grants: Iterable[ExportGran
 
 def _constituent(spec: ExportedServiceSpec, member: Member) -> Constituent:
     clean, notes = sanitised(spec)
-    joined = member.spec.joined_at if member.spec else None
+    joined = (member.spec.joined_at if member.spec else None) or member.metadata.creation_timestamp
     # A member's clock and claims are its own; when it joined is the hub's record (README Q-40).
     created = max(whole_second(spec.created), whole_second(joined) if joined else whole_second(spec.created))
     return Constituent(spec.cluster, created, clean, notes)

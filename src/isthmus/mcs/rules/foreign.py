@@ -13,7 +13,8 @@ from isthmus.api.names import is_dns_label, is_label_value, is_qualified_name
 
 FAMILIES = ("IPv4", "IPv6")
 PROTOCOLS = ("TCP", "UDP", "SCTP")
-DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
+PREFER_SAME_NODE = "PreferSameNode"
+DISTRIBUTIONS = ("PreferClose", "PreferSameZone", PREFER_SAME_NODE)
 # Keys below these domains belong to Kubernetes, the SIG, or us (MCS-44).
 RESERVED_DOMAINS = ("kubernetes.io", "k8s.io", "multicluster.x-k8s.io", "isthmus.dev")
 MAX_ANNOTATION_BYTES = 65_536

@@ -39,7 +39,8 @@ class Here:
     """What the merge must not know: facts of this cluster only.
 
     `families` are those it gives to Services, primary first; `region` and `zones` are its nodes'; `distributions`
-    are the values of trafficDistribution that its API server accepts.
+    are the values of trafficDistribution that its API server accepts; `unknown` are the fields of a ServiceImport that
+    its definition of the kind is too old for (MCS-47).
     """
 
     cluster: str
@@ -47,6 +48,7 @@ class Here:
     region: str = ""
     zones: frozenset[str] = frozenset()
     distributions: frozenset[str] = frozenset(DISTRIBUTIONS)
+    unknown: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class Plan:
     """What is wanted in this cluster for one import.
 
     `derived` is the Service behind it as a manifest, or none: then one of ours that exists goes.
-    `problem` is a reason why the import cannot be used here; `notes` say what degraded.
+    `problem` is a reason why the import cannot be used here; `notes` say what degraded; `refused` is what the API
+    server said when it would not have the derived Service.
     """
 
     service_import: ServiceImport
@@ -63,6 +66,7 @@ class Plan:
     families: tuple[str, ...]
     problem: str = ""
     notes: tuple[str, ...] = ()
+    refused: str = ""
 
     @property
     def ports(self) -> tuple[ImportedPort, ...]:
@@ -91,15 +95,19 @@ def is_ours(service: Service, name: str) -> bool:
 def derived_name_for(key: ImportKey, seen: ServiceImport | None, services: Mapping[str, Service]) -> str:
     """The derived Service's name: the one it has, else the first that is free (design, part 2).
 
-    `services` are those of the namespace, by name.
+    `services` are those of the namespace, by name. One that has the recorded name and the recorded addresses is the
+    recorded one, though somebody took our labels off it.
     """
 
     def free(name: str) -> bool:
         return name not in services or is_ours(services[name], key.name)
 
+    def is_recorded(name: str) -> bool:
+        return bool(_live_ips(services[name])) and _live_ips(services[name]) == recorded_ips(seen)
+
     recorded = seen.metadata.annotations.get(DERIVED_SERVICE_ANNOTATION, "") if seen else ""
     candidates = (derived_name(*key, attempt) for attempt in count())
-    if recorded.startswith("derived-") and free(recorded):
+    if recorded.startswith("derived-") and (free(recorded) or is_recorded(recorded)):
         return recorded
     return next(name for name in candidates if free(name))
 
@@ -114,12 +122,18 @@ def imported(merged: Merged, here: Here, *, seen: ServiceImport | None, services
     recorded = recorded_ips(seen)
     live = _live_ips(services.get(name))
     # A derived Service whose address is not the recorded one must go first, then be made again: it cannot change.
-    usable = name not in services or (_agree(live, recorded) and not services[name].metadata.deletion_timestamp)
-    ips = max(live if usable else (), recorded, key=len)
+    # So must one with a port that is neither wanted nor was: what others added to a list, applying does not take away.
+    agrees = _agree(live, recorded)
+    usable = name not in services or (
+        agrees
+        and not services[name].metadata.deletion_timestamp
+        and not _has_strange_ports(services[name], merged.ports, seen)
+    )
+    ips = max(live if agrees else (), recorded, key=len)
     families, problem, notes = _families(merged, here, tuple(family_of(ip) for ip in ips))
     headless = merged.type == HEADLESS
     has_derived = bool(ips or (families and not headless))
-    wanted = _service_import(merged, families or merged.ip_families, () if headless else ips)
+    wanted = _service_import(merged, families or merged.ip_families, () if headless else ips, here.unknown)
     if has_derived:
         wanted = _annotated(wanted, name, ips if headless else ())
     if seen is None or not has_derived or not usable:
@@ -164,6 +178,12 @@ def _agree(live: tuple[str, ...], recorded: tuple[str, ...]) -> bool:
     return live[:shared] == recorded[:shared]
 
 
+def _has_strange_ports(service: Service, wanted: Sequence[ImportedPort], seen: ServiceImport | None) -> bool:
+    before = seen.spec.ports if seen and seen.spec else ()
+    known = {(port.protocol or "TCP", port.port) for port in (*wanted, *before, _PLACEHOLDER)}
+    return any((port.protocol, port.port) not in known for port in service.spec.ports)
+
+
 def _families(merged: Merged, here: Here, frozen: tuple[str, ...]) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
     """The import's families here, what is wrong with them, and how they differ from the merge.
 
@@ -190,7 +210,22 @@ def _distribution(wanted: str, here: Here) -> tuple[str, tuple[str, ...]]:
     return nearest, (f"trafficDistribution {wanted} is new to this API server: {nearest or 'none'} is used",)
 
 
-def _service_import(merged: Merged, families: tuple[str, ...], ips: tuple[str, ...]) -> ServiceImport:
+def _service_import(
+    merged: Merged, families: tuple[str, ...], ips: tuple[str, ...], unknown: frozenset[str]
+) -> ServiceImport:
+    # Both in one update: readers compare families and addresses as soon as there are any (MCS-32).
+    newer: dict[str, object] = {
+        "ip_families": tuple(family_of(ip) for ip in ips) or families,
+        "internal_traffic_policy": merged.internal_traffic_policy,
+        "traffic_distribution": merged.traffic_distribution,
+    }
+    spec = ServiceImportSpec(
+        type=merged.type,
+        ports=merged.ports,
+        ips=ips,
+        session_affinity=merged.session_affinity,
+        session_affinity_config=merged.session_affinity_config,
+    )
     return ServiceImport(
         api_version=SERVICE_IMPORTS.api_version,
         kind=SERVICE_IMPORTS.kind,
@@ -200,17 +235,7 @@ def _service_import(merged: Merged, families: tuple[str, ...], ips: tuple[str, .
             labels={**merged.labels, MARKER_LABEL: MANAGED_BY},
             annotations=dict(merged.annotations),
         ),
-        spec=ServiceImportSpec(
-            type=merged.type,
-            ports=merged.ports,
-            ips=ips,
-            # Both in one update: readers compare them as soon as there are addresses (MCS-32).
-            ip_families=tuple(family_of(ip) for ip in ips) or families,
-            session_affinity=merged.session_affinity,
-            session_affinity_config=merged.session_affinity_config,
-            internal_traffic_policy=merged.internal_traffic_policy,
-            traffic_distribution=merged.traffic_distribution,
-        ),
+        spec=msgspec.structs.replace(spec, **{key: value for key, value in newer.items() if key not in unknown}),
     )
 
 
@@ -225,7 +250,7 @@ def _annotated(wanted: ServiceImport, derived: str, reserved: tuple[str, ...]) -
 def owner_reference(owner: ServiceImport) -> OwnerReference:
     """So that garbage collection takes what belongs to the import; not its controller (MCS-67)."""
     return OwnerReference(
-        api_version=SERVICE_IMPORTS.api_version,
+        api_version=owner.api_version or SERVICE_IMPORTS.api_version,
         kind=SERVICE_IMPORTS.kind,
         name=owner.metadata.name,
         uid=owner.metadata.uid,
@@ -236,9 +261,15 @@ def owner_reference(owner: ServiceImport) -> OwnerReference:
 def _derived(
     merged: Merged, owner: ServiceImport, name: str, families: tuple[str, ...], ips: tuple[str, ...]
 ) -> Manifest:
-    """The Service whose address is the clusterset IP: no selector, never a node port."""
+    """The Service whose address is the clusterset IP: no selector, never a node port.
+
+    What must not be there is said too: applied, it takes away what somebody else put there (design, part 3, rule 6).
+    """
     spec: Manifest = {
         "type": "ClusterIP",
+        "selector": {},
+        "externalIPs": [],
+        "publishNotReadyAddresses": False,
         "ports": [_service_port(port) for port in named(merged.ports) or (_PLACEHOLDER,)],
         "ipFamilies": list(families),
         "ipFamilyPolicy": "RequireDualStack" if len(families) == 2 else "SingleStack",

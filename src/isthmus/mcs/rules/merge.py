@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from isthmus.api.core import SessionAffinityConfig
+from isthmus.api.isthmus import RULES_VERSION
 from isthmus.api.mcs import ImportedPort
 from isthmus.mcs.rules.constituent import Constituent, whole_second
 from isthmus.mcs.rules.foreign import few
@@ -50,10 +51,10 @@ class Merged:
         return tuple(exporter.cluster for exporter in self.exporters)
 
 
-def merge(constituents: Sequence[Constituent]) -> Merged | None:
+def merge(constituents: Sequence[Constituent], *, rules: int = RULES_VERSION) -> Merged | None:
     """The service that the constituents make together; none, if there are none (MCS-25).
 
-    They may come in any order: precedence is theirs, not the caller's (MCS-50).
+    They may come in any order: precedence is theirs, not the caller's (MCS-50). `rules` is the version to merge by.
     """
     if not constituents:
         return None
@@ -74,7 +75,7 @@ def merge(constituents: Sequence[Constituent]) -> Merged | None:
         labels=dict(winner.exported_labels),
         annotations=dict(winner.exported_annotations),
         exporters=exporters,
-        conflicts=_conflicts(exporters, ports),
+        conflicts=_conflicts(exporters, ports, rules),
     )
 
 
@@ -102,11 +103,17 @@ _VALUES: tuple[_Compared, ...] = (
     ("LabelsConflict", "exportedLabels", lambda each: each.spec.exported_labels),
     ("AnnotationsConflict", "exportedAnnotations", lambda each: each.spec.exported_annotations),
     ("InternalTrafficPolicyConflict", "internalTrafficPolicy", lambda each: each.spec.internal_traffic_policy),
-    ("TrafficDistributionConflict", "trafficDistribution", lambda each: each.spec.traffic_distribution),
 )
+_NAMED_ANEW = {"PreferClose": "PreferSameZone"}
+_DISTRIBUTION: _Compared = (
+    "TrafficDistributionConflict",
+    "trafficDistribution",
+    lambda each: _NAMED_ANEW.get(each.spec.traffic_distribution, each.spec.traffic_distribution),
+)
+_DISTRIBUTION_BY_NAME: _Compared = (*_DISTRIBUTION[:2], lambda each: each.spec.traffic_distribution)
 
 
-def _conflicts(exporters: Sequence[Constituent], ports: Sequence[ImportedPort]) -> tuple[Conflict, ...]:
+def _conflicts(exporters: Sequence[Constituent], ports: Sequence[ImportedPort], rules: int) -> tuple[Conflict, ...]:
     found: list[Conflict] = []
     why = precedence(exporters)
     winner = exporters[0].cluster
@@ -116,7 +123,7 @@ def _conflicts(exporters: Sequence[Constituent], ports: Sequence[ImportedPort]) 
         found.append(Conflict("PortConflict", f"{text} stays ({why}){_lost_ports(exporters, ports)}"))
     found += [
         Conflict(compared[0], f"{compared[1]}: {differing} from {winner}, whose value is used ({why})")
-        for compared in _VALUES
+        for compared in (*_VALUES, _DISTRIBUTION_BY_NAME if rules < 2 else _DISTRIBUTION)
         if (differing := _differing(exporters, compared))
     ]
     families, skipped = common_families(exporters)

@@ -3,7 +3,7 @@
 KEP-1645, "Using EndpointSlice objects"; catalogue section 6; design, part 3, rules 1, 6, 7 and 8.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -15,10 +15,8 @@ from isthmus.api.core import (
     SERVICE_NAME_LABEL,
     Endpoint,
     EndpointConditions,
-    EndpointHints,
     EndpointPort,
     EndpointSlice,
-    ForZone,
 )
 from isthmus.api.isthmus import (
     MANAGED_BY,
@@ -33,20 +31,17 @@ from isthmus.api.isthmus import (
     ExportedSlice,
     Member,
 )
-from isthmus.api.mcs import CLUSTER_SET_IP, HEADLESS, SOURCE_CLUSTER_LABEL, ImportedPort, ServiceImport
+from isthmus.api.mcs import HEADLESS, SOURCE_CLUSTER_LABEL, ImportedPort, ServiceImport
 from isthmus.api.mcs import SERVICE_NAME_LABEL as IMPORT_NAME_LABEL
 from isthmus.api.meta import ObjectMeta
 from isthmus.api.names import is_dns_label, is_label_value
 from isthmus.mcs.rules.constituent import Constituent
 from isthmus.mcs.rules.foreign import few, shown
+from isthmus.mcs.rules.hints import Near, hinted, nearness
 from isthmus.mcs.rules.importing import Here, Plan, family_of, owner_reference
 from isthmus.mcs.rules.merge import Merged
 from isthmus.mcs.rules.names import slice_name
 from isthmus.mcs.rules.ports import fitted
-
-# The hint of an endpoint that is in none of this cluster's zones. kube-proxy heeds hints only if every endpoint has
-# one, so these need a zone too: one that no node is in.
-ELSEWHERE = "elsewhere.isthmus.dev"
 
 _Network = IPv4Network | IPv6Network
 
@@ -98,7 +93,7 @@ def wanted_slices(merged: Merged, plan: Plan, sources: Sources, here: Here, *, o
             drafts, dropped = _foreign(exported, exporter.cluster, member)
             notes += dropped
         metadata = _Metadata(merged, plan, owner, exporter.cluster)
-        near = _nearness(merged, here, exporter.cluster, member)
+        near = nearness(merged, here, exporter.cluster, member)
         wanted += _fitted(drafts, exporter, plan, metadata, near)
     return Slices(tuple(wanted), frozenset(arriving), frozenset(silent), tuple(notes))
 
@@ -269,7 +264,7 @@ def _fitted(
     exporter: Constituent,
     plan: Plan,
     metadata: _Metadata,
-    near: Callable[[Endpoint], str] | None,
+    near: Near | None,
 ) -> Iterable[EndpointSlice]:
     """The slices under the import's port names, families and hints; boundaries stay the source's (MCS-71)."""
     for index, draft in enumerate(drafts):
@@ -282,7 +277,7 @@ def _fitted(
             metadata=metadata.of(draft.family, index),
             address_type=draft.family,
             ports=ports,
-            endpoints=tuple(_hinted(each, near) for each in draft.endpoints),
+            endpoints=tuple(hinted(each, near) for each in draft.endpoints),
         )
 
 
@@ -294,43 +289,17 @@ def _ports(
     return ports if ports or not exported else None
 
 
-def _nearness(merged: Merged, here: Here, cluster: str, member: Member | None) -> Callable[[Endpoint], str] | None:
-    """Gives an endpoint's hint: the zone whose clients it is for. No hints unless the policy asks for closeness.
-
-    A zone's name says nothing outside its region: another cluster's counts only if both regions are known and equal.
-    """
-    if not merged.traffic_distribution or not here.zones or merged.type != CLUSTER_SET_IP:
-        return None
-    region = member.status.region if member and member.status else ""
-    same_region = cluster == here.cluster or bool(region and region == here.region)
-
-    def hint(endpoint: Endpoint) -> str:
-        return endpoint.zone if same_region and endpoint.zone and endpoint.zone in here.zones else ELSEWHERE
-
-    return hint
-
-
-def _hinted(seen: Endpoint, near: Callable[[Endpoint], str] | None) -> Endpoint:
-    if near is None:
-        return seen
-    return Endpoint(
-        addresses=seen.addresses,
-        conditions=seen.conditions,
-        hostname=seen.hostname,
-        node_name=seen.node_name,
-        zone=seen.zone,
-        hints=EndpointHints(for_zones=(ForZone(name=near(seen)),)),
-        target_ref=seen.target_ref,
-    )
-
-
 def is_ours_slice(seen: EndpointSlice) -> bool:
     """We made the slice."""
     return seen.metadata.labels.get(MANAGED_BY_LABEL) == MANAGED_BY
 
 
-def stray(slices: Iterable[EndpointSlice], derived: str) -> tuple[EndpointSlice, ...]:
-    """Slices that would lead the derived Service's traffic elsewhere: its name, but not ours (design, rule 6)."""
+def stray(slices: Iterable[EndpointSlice], name: str) -> tuple[EndpointSlice, ...]:
+    """Slices in the name of an import, or of the Service derived for it, that we did not make (design, rule 6).
+
+    They would lead its traffic, or its names, elsewhere. One that says that it is ours, but not for which import, is
+    none of ours either.
+    """
     return tuple(
-        each for each in slices if each.metadata.labels.get(SERVICE_NAME_LABEL) == derived and not is_ours_slice(each)
+        each for each in slices if not (is_ours_slice(each) and each.metadata.labels.get(IMPORT_NAME_LABEL) == name)
     )

@@ -1,0 +1,70 @@
+"""How one agent process stands: whether it leads, hears its hub, and what its cluster shares and gets."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from isthmus.agent.agent import Agent
+from isthmus.api.core import MANAGED_BY_LABEL
+from isthmus.api.isthmus import MANAGED_BY
+from isthmus.api.mcs import SERVICE_NAME_LABEL, ServiceExport
+from isthmus.kit.clock import Clock
+from isthmus.kit.metrics import GAUGE, Metric, Sample
+from isthmus.kit.probes import Readiness
+
+HUB_REACHABLE: Final = Metric("isthmus_hub_reachable", GAUGE, "1 while the hub answers this agent, else 0.")
+HUB_AGE: Final = Metric(
+    "isthmus_hub_last_heard_seconds", GAUGE, "Seconds since the hub last said anything; a minute is usual."
+)
+EXPORTS: Final = Metric("isthmus_exports", GAUGE, "ServiceExports in this cluster.")
+CONFLICTS: Final = Metric("isthmus_export_conflicts", GAUGE, "ServiceExports whose condition Conflict is True.")
+IMPORTS: Final = Metric("isthmus_imports", GAUGE, "ServiceImports in this cluster.")
+ENDPOINTS: Final = Metric("isthmus_imported_endpoints", GAUGE, "Endpoints in imported EndpointSlices.")
+
+
+class Standing:
+    """Filled in by the process as it goes; `waiting_for` is what it cannot begin without."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.waiting_for = "the cluster"
+        self.agent: Agent | None = None
+        self._clock = clock
+
+    def readiness(self) -> Readiness:
+        """Ready while another leads, and while the hub is away: what is imported goes on serving."""
+        if self.waiting_for:
+            return Readiness(ready=False, notes=(f"waiting for {self.waiting_for}",))
+        if self.agent is None:
+            return Readiness(ready=True, notes=("another agent leads",))
+        views = self.agent.views
+        if not all(informer.synced for informer in views.member.as_cluster().informers):
+            return Readiness(ready=False, notes=("leading", "reading the cluster"))
+        since = views.hub.own.failing_since
+        if since is not None:
+            age = self._clock.monotonic() - since
+            return Readiness(ready=True, notes=("leading", f"HubUnreachable for {age:.0f} s: {views.hub.own.problem}"))
+        if not views.hub.synced:
+            return Readiness(ready=False, notes=("leading", "reading the hub"))
+        return Readiness(ready=True, notes=("leading",))
+
+    def samples(self) -> Iterator[Sample]:
+        """What there is to count; of the hub and of services only the leader knows."""
+        if self.agent is None:
+            return
+        hub, member = self.agent.views.hub, self.agent.views.member
+        yield Sample(HUB_REACHABLE, int(hub.synced and hub.own.failing_since is None))
+        yield Sample(HUB_AGE, self._clock.monotonic() - max(hub.own.last_heard, hub.members.last_heard))
+        exports = member.exports.store.all()
+        yield Sample(EXPORTS, len(exports))
+        yield Sample(CONFLICTS, sum(map(_conflicts, exports)))
+        yield Sample(IMPORTS, len(member.imports.store))
+        slices = (
+            piece
+            for piece in member.slices.store.all()
+            if piece.metadata.labels.get(MANAGED_BY_LABEL) == MANAGED_BY and SERVICE_NAME_LABEL in piece.metadata.labels
+        )
+        yield Sample(ENDPOINTS, sum(len(piece.endpoints) for piece in slices))
+
+
+def _conflicts(export: ServiceExport) -> bool:
+    conditions = export.status.conditions if export.status is not None else ()
+    return any(condition.type == "Conflict" and condition.status == "True" for condition in conditions)

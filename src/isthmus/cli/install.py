@@ -1,0 +1,144 @@
+"""`isthmus install`: hub and members on real clusters."""
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import yaml
+
+from isthmus.agent.needs import BESIDE
+from isthmus.api.scheme import Manifest
+from isthmus.cli.handover import give_back
+from isthmus.cli.output import progress
+from isthmus.cli.processes import FILE
+from isthmus.cli.real import Real, real_cluster
+from isthmus.install.apply import install
+from isthmus.install.credential import contained, member_credential
+from isthmus.install.hub import HubOptions, hub_manifests
+from isthmus.install.member import MemberOptions, member_manifests
+from isthmus.install.uninstall import uninstall
+from isthmus.install.workloads import HUB, IMAGE, MEMBER
+from isthmus.kube.client import Client
+
+set_option = click.option("--set", "set_name", required=True, metavar="NAME", help="The cluster set.")
+cluster_option = click.option("--cluster", required=True, metavar="ID", help="The id under which the hub knows it.")
+
+
+@click.group("install", epilog="Example:  isthmus install hub --set prod --members east,west --context hub")
+def install_command() -> None:
+    """Put a hub or a member onto a real cluster; safe to repeat."""
+
+
+class _Plain(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - people read this: everything stands where it is
+        return True
+
+
+@dataclass(frozen=True)
+class Put:
+    """What becomes of manifests: printed, or applied to a cluster."""
+
+    real: Real
+    prints: bool
+    wait: bool
+
+    def __call__(self, manifests: Iterable[Manifest], *, beside: bool = False) -> None:
+        """Do it."""
+        if self.prints:
+            click.echo(yaml.dump_all(manifests, Dumper=_Plain, sort_keys=False), nl=False)
+        else:
+            self.real.run(lambda client: install(client, manifests, say=progress, wait=self.wait, beside=beside))
+
+
+def how(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of what applies manifests; the command gets them as `put`."""
+
+    @functools.wraps(command)
+    def putting(*, real: Real, output: str | None, wait: bool, **rest: object) -> None:
+        command(put=Put(real, output is not None, wait), **rest)
+
+    made: Callable[..., None] = putting
+    for option in (
+        real_cluster,
+        click.option("-o", "--output", type=click.Choice(["yaml"]), help="Print manifests, and touch nothing."),
+        click.option("--wait/--no-wait", default=True, show_default=True, help="Until everything runs."),
+        click.option("--image", default=IMAGE, show_default=True, help="The image of Isthmus."),
+        set_option,
+    ):
+        made = option(made)
+    return made
+
+
+@install_command.command("hub", epilog="Example:  isthmus install hub --set prod --members east,west --context hub")
+@click.option("--members", "--member", default="", metavar="A,B", help="Clusters that are to be in the set.")
+@how
+def hub_command(members: str, set_name: str, image: str, put: Put) -> None:
+    """Make a cluster the hub of a set: definitions, roles, policies, its controller, and its members' access."""
+    names = tuple(name for name in (part.strip() for part in members.split(",")) if name)
+    put(hub_manifests(HubOptions(set_name, names, image)))
+    if not put.prints:
+        click.echo(f"This cluster is the hub of set {set_name}.")
+        for name in names:
+            click.echo(f"  {name}:  isthmus install credential --set {set_name} --cluster {name} > {name}.kubeconfig")
+
+
+@install_command.command(
+    "member",
+    epilog="Example:  isthmus install member --set prod --cluster east --hub-kubeconfig east.kubeconfig --context east",
+)
+@cluster_option
+@click.option("--hub-kubeconfig", type=FILE, required=True, help="How it reaches the hub: isthmus install credential.")
+@click.option(BESIDE, is_flag=True, help="Though another implementation of multicluster services is at work.")
+@how
+def member_command(
+    cluster: str, hub_kubeconfig: Path, set_name: str, image: str, put: Put, *, beside_another: bool
+) -> None:
+    """Make a cluster a member of a set: definitions, roles, policies, its agent and DNS server."""
+    options = MemberOptions(set_name, cluster, contained(hub_kubeconfig), image, beside_another)
+    put(member_manifests(options), beside=beside_another)
+    if not put.prints:
+        click.echo(
+            f"This cluster is member {cluster} of set {set_name}.\nHave its pods find names:  isthmus dns configure"
+        )
+
+
+@install_command.command(
+    "credential",
+    epilog="Example:  isthmus install credential --set prod --cluster east --context hub > east.kubeconfig",
+)
+@set_option
+@cluster_option
+@click.option("--server", default="", metavar="URL", help="The hub's address for members; that of the context.")
+@click.option("--days", default=365, show_default=True, type=click.IntRange(1, 3650), help="How long it is good.")
+@real_cluster
+def credential_command(set_name: str, cluster: str, server: str, days: int, real: Real) -> None:
+    """Print the kubeconfig by which one member's agent reaches its hub."""
+    config = real.config()
+    made = real.run(
+        lambda client: member_credential(
+            client, config, cluster_set=set_name, member=cluster, server=server, seconds=days * 86400
+        )
+    )
+    progress(f"Good until {made.expires}. To end it now: kubectl -n {made.namespace} delete secret {made.secret}")
+    click.echo(made.kubeconfig, nl=False)
+
+
+@install_command.command("uninstall", epilog="Example:  isthmus install uninstall member --context east")
+@click.argument("part", type=click.Choice([HUB, MEMBER]))
+@click.option("--crds", is_flag=True, help="Definitions too, and with them everybody's ServiceExports.")
+@click.option("--config-map", default="kube-system/coredns", show_default=True, metavar="NAMESPACE/NAME")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@real_cluster
+def uninstall_command(real: Real, part: str, config_map: str, *, crds: bool, yes: bool) -> None:
+    """Take Isthmus off a cluster: what bears its mark, Services last."""
+    if not yes:
+        click.confirm(f"Uninstall the {part} from {real.config().server}?", abort=True)
+
+    async def work(client: Client) -> int:
+        if part == MEMBER:
+            await give_back(client, config_map)
+        return await uninstall(client, part, crds=crds, say=progress)
+
+    click.echo(f"{real.run(work)} objects are gone.")

@@ -1,0 +1,1 @@
+"""Conformance: what any implementation of MCS and About does, judged from outside."""

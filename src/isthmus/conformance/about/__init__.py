@@ -1,0 +1,1 @@
+"""The checks of the About API (KEP-2149)."""

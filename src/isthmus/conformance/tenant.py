@@ -1,0 +1,83 @@
+"""An ordinary user in a check's namespace: a service account with a role there, and nothing else."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import msgspec
+
+from isthmus.api.access import ROLE_BINDINGS, ROLES
+from isthmus.api.scheme import Manifest, Resource
+from isthmus.conformance.place import Place
+from isthmus.errors import Conflict
+from isthmus.kube.client import Client
+from isthmus.kube.tls import Material
+
+TENANT = "tenant"
+ACCOUNTS: Resource[Manifest] = Resource("", "v1", "serviceaccounts", "ServiceAccount", dict)
+REVIEWS: Resource[Manifest] = Resource(
+    "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", dict, namespaced=False
+)
+
+
+async def add_tenant(place: Place, role: str) -> str:
+    """Make the account and bind it, in the namespace, to a ClusterRole; returns its user name."""
+    await _account(place)
+    binding = {
+        "metadata": {"name": f"{TENANT}-{role}"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": TENANT, "namespace": place.namespace}],
+    }
+    await place.put(ROLE_BINDINGS, binding)
+    return f"system:serviceaccount:{place.namespace}:{TENANT}"
+
+
+async def allow(place: Place, group: str, resource: str) -> None:
+    """Let the tenant do everything in the namespace with the objects of one kind."""
+    await _account(place)
+    name = f"{TENANT}-{resource}"
+    await place.put(
+        ROLES,
+        {"metadata": {"name": name}, "rules": [{"apiGroups": [group], "resources": [resource], "verbs": ["*"]}]},
+    )
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": TENANT, "namespace": place.namespace}],
+    }
+    await place.put(ROLE_BINDINGS, binding)
+
+
+async def _account(place: Place) -> None:
+    try:
+        await place.put(ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": TENANT}})
+    except Conflict:
+        return
+
+
+@asynccontextmanager
+async def as_tenant(place: Place) -> AsyncIterator[Client]:
+    """A client with the tenant's own token; raises APIError where the cluster gives out none."""
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
+    path = ACCOUNTS.path(TENANT, namespace=place.namespace, subresource="token")
+    answer = msgspec.json.decode(await place.client.raw("POST", path, body=msgspec.json.encode(request)))
+    token = Material("the tenant's token", answer["status"]["token"].encode())
+    trust = replace(place.config.trust, certificate=None, key=None)
+    async with Client(replace(place.config, trust=trust, token=token, headers=(), plugin=None)) as client:
+        yield client
+
+
+async def may(place: Place, user: str, verb: str, group: str, resource: str) -> bool:
+    """Whether the cluster would let a user do this, in the check's namespace (SubjectAccessReview)."""
+    kind, _, subresource = resource.partition("/")
+    attributes = {"namespace": place.namespace, "verb": verb, "group": group, "resource": kind}
+    if subresource:
+        attributes["subresource"] = subresource
+    groups = ["system:serviceaccounts", f"system:serviceaccounts:{place.namespace}", "system:authenticated"]
+    review = {
+        "apiVersion": REVIEWS.api_version,
+        "kind": REVIEWS.kind,
+        "spec": {"user": user, "groups": groups, "resourceAttributes": attributes},
+    }
+    answer = await place.client.create(REVIEWS, review)
+    return bool(answer.get("status", {}).get("allowed"))

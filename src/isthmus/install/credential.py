@@ -1,0 +1,155 @@
+"""Kubeconfigs that go to other clusters: whole in themselves, and with an address that can be reached from there."""
+
+import base64
+import ipaddress
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+import yaml
+
+from isthmus.api.core import SECRETS
+from isthmus.api.isthmus import CLUSTER_LABEL, MANAGED_BY, MARKER_LABEL, MEMBERS, MEMBERS_NAMESPACE
+from isthmus.api.scheme import Manifest
+from isthmus.errors import Invalid, NotFound
+from isthmus.install.kinds import SERVICE_ACCOUNTS
+from isthmus.install.workloads import HUB, INSTALLATION_LABEL
+from isthmus.kube.client import Client
+from isthmus.kube.config import Config, load_kubeconfig
+from isthmus.kube.tls import Material
+
+_NAME: Final = "hub"
+# Names of Secrets that tokens are bound to end in so many random characters.
+_SUFFIX: Final = 5
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A kubeconfig, until when it is good, and the Secret whose deletion ends it at once."""
+
+    kubeconfig: str = field(repr=False)
+    expires: str
+    namespace: str
+    secret: str
+
+
+async def member_credential(
+    client: Client, config: Config, *, cluster_set: str, member: str, server: str, seconds: int
+) -> Credential:
+    """A new token of the member's account at the hub, which lives no longer than a Secret of its own.
+
+    Former ones stay good. Raises Invalid if there is no such member.
+    """
+    server = server or config.server
+    demand_reachable(server)
+    try:
+        await client.get(MEMBERS, member, namespace=cluster_set)
+        await client.get(SERVICE_ACCOUNTS, member, namespace=MEMBERS_NAMESPACE)
+    except NotFound as missing:
+        raise Invalid(
+            f"{client.server} knows no member {member} of set {cluster_set} ({missing.message}). "
+            f"Type: isthmus install hub --set {cluster_set} --members {member}"
+        ) from missing
+    secret = await client.create(SECRETS, _anchor(member), namespace=MEMBERS_NAMESPACE)
+    bound = {
+        "kind": SECRETS.kind,
+        "apiVersion": SECRETS.api_version,
+        "name": secret["metadata"]["name"],
+        "uid": secret["metadata"]["uid"],
+    }
+    request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": seconds, "boundObjectRef": bound},
+    }
+    path = SERVICE_ACCOUNTS.path(member, namespace=MEMBERS_NAMESPACE, subresource="token")
+    answer = msgspec.json.decode(await client.raw("POST", path, body=msgspec.json.encode(request)), type=_Answer)
+    return Credential(
+        kubeconfig(config, server=server, token=answer.status.token),
+        answer.status.expiration_timestamp,
+        MEMBERS_NAMESPACE,
+        secret["metadata"]["name"],
+    )
+
+
+def _anchor(member: str) -> Manifest:
+    labels = {MARKER_LABEL: MANAGED_BY, INSTALLATION_LABEL: HUB, CLUSTER_LABEL: member}
+    name = f"{member}-{secrets.token_hex(_SUFFIX)}"
+    return {
+        "apiVersion": SECRETS.api_version,
+        "kind": SECRETS.kind,
+        "metadata": {"name": name, "labels": labels},
+        "type": "Opaque",
+    }
+
+
+class _Token(msgspec.Struct, rename="camel"):
+    token: str
+    expiration_timestamp: str
+
+
+class _Answer(msgspec.Struct):
+    status: _Token
+
+
+def contained(file: Path, *, context: str | None = None, server: str = "") -> str:
+    """The chosen context of a kubeconfig with all certificates and tokens inline, and nothing else of it.
+
+    `server` replaces the address in it. Raises Invalid for what does not work inside a pod: an exec plugin,
+    or an address of the machine itself.
+    """
+    config = load_kubeconfig([file], context=context)
+    if config.plugin is not None or config.headers:
+        raise Invalid(
+            f"{file}: context {config.context} calls a program or impersonates, which a pod cannot; "
+            "type: isthmus install credential"
+        )
+    return kubeconfig(config, server=server or config.server)
+
+
+def kubeconfig(config: Config, *, server: str, token: str = "") -> str:
+    """A kubeconfig for `server` that trusts as `config` does, with `token` or else its identity."""
+    demand_reachable(server)
+    cluster: Manifest = {"server": server} | _inline("certificate-authority-data", config.trust.authority)
+    if config.trust.insecure:
+        cluster["insecure-skip-tls-verify"] = True
+    if config.server_name:
+        cluster["tls-server-name"] = config.server_name
+    if config.proxy:
+        cluster["proxy-url"] = config.proxy
+    user: Manifest = {"token": token}
+    if not token:
+        user = _inline("client-certificate-data", config.trust.certificate)
+        user |= _inline("client-key-data", config.trust.key)
+        if config.token is not None:
+            user["token"] = config.token.read().decode().strip()
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": _NAME, "cluster": cluster}],
+        "users": [{"name": _NAME, "user": user}],
+        "contexts": [{"name": _NAME, "context": {"cluster": _NAME, "user": _NAME}}],
+        "current-context": _NAME,
+    }
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def demand_reachable(server: str) -> None:
+    """Raises Invalid for an address that means something else inside a pod of another cluster."""
+    host = urlsplit(server).hostname or ""
+    try:
+        is_here = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_here = host == "localhost"
+    if is_here:
+        raise Invalid(
+            f"the hub's address {server} is this machine itself, which no pod reaches; "
+            "give the address by which members reach the hub: --server https://HOST:PORT"
+        )
+
+
+def _inline(field: str, material: Material | None) -> Manifest:
+    return {field: base64.b64encode(material.read()).decode()} if material is not None else {}

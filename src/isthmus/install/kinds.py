@@ -1,0 +1,55 @@
+"""The kinds that an installation is made of, in the order in which they are made: each stands on the former."""
+
+from typing import Final, TypeVar
+
+from isthmus.api.access import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, POLICIES, POLICY_BINDINGS, ROLE_BINDINGS, ROLES
+from isthmus.api.apps import DEPLOYMENTS
+from isthmus.api.core import CRDS, NAMESPACES, SECRETS, SERVICES
+from isthmus.api.isthmus import MEMBERS
+from isthmus.api.scheme import Manifest, Resource
+
+T = TypeVar("T")
+
+
+def whole(kind: Resource[T]) -> Resource[Manifest]:
+    """The kind as it passes through: with every field that it has."""
+    return Resource(kind.group, kind.version, kind.plural, kind.kind, dict, kind.namespaced)
+
+
+SERVICE_ACCOUNTS: Final[Resource[Manifest]] = Resource("", "v1", "serviceaccounts", "ServiceAccount", dict)
+PRIORITY_CLASSES: Final[Resource[Manifest]] = Resource(
+    "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", dict, namespaced=False
+)
+DISRUPTION_BUDGETS: Final[Resource[Manifest]] = Resource(
+    "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", dict
+)
+
+IN_ORDER: Final[tuple[Resource[Manifest], ...]] = (
+    whole(NAMESPACES),
+    CRDS,
+    PRIORITY_CLASSES,
+    SERVICE_ACCOUNTS,
+    CLUSTER_ROLES,
+    ROLES,
+    CLUSTER_ROLE_BINDINGS,
+    ROLE_BINDINGS,
+    POLICIES,
+    POLICY_BINDINGS,
+    SECRETS,
+    whole(SERVICES),
+    DISRUPTION_BUDGETS,
+    whole(DEPLOYMENTS),
+    whole(MEMBERS),
+)
+BY_KIND: Final = {kind.kind: kind for kind in IN_ORDER}
+
+
+def defines(manifest: Manifest, kind: Resource[T]) -> bool:
+    """Whether the manifest is the definition of that kind."""
+    return bool(manifest["kind"] == CRDS.kind and manifest["metadata"]["name"] == f"{kind.plural}.{kind.group}")
+
+
+def in_order(manifests: tuple[Manifest, ...]) -> tuple[Manifest, ...]:
+    """The same manifests, as they have to be made one after the other."""
+    places = {kind.kind: place for place, kind in enumerate(IN_ORDER)}
+    return tuple(sorted(manifests, key=lambda manifest: places[manifest["kind"]]))

@@ -1,0 +1,126 @@
+"""Takes an installation off a cluster: only what bears our mark, and what carries traffic last.
+
+Design, part 3, rule 9.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from isthmus.api.about import CLUSTER_PROPERTIES
+from isthmus.api.apps import DEPLOYMENTS
+from isthmus.api.core import CRDS, ENDPOINT_SLICES, MANAGED_BY_LABEL, NAMESPACES, PODS, SERVICES
+from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, SYSTEM_NAMESPACE
+from isthmus.api.mcs import SERVICE_IMPORTS
+from isthmus.api.scheme import Manifest, Resource
+from isthmus.errors import Conflict, NotFound, Refused, Unreachable
+from isthmus.install.kinds import IN_ORDER, PRIORITY_CLASSES, whole
+from isthmus.install.workloads import HUB, INSTALLATION_LABEL, MEMBER, NAME_LABEL, SHARED
+from isthmus.kit.clock import SYSTEM, Clock
+from isthmus.kube.client import Client, DeleteOptions, ListOptions
+from isthmus.runtime.together import together
+
+Say = Callable[[str], None]
+
+_OURS: Final = f"{MARKER_LABEL}={MANAGED_BY}"
+# What the agent made, in the order in which it goes: names first, addresses last.
+_IMPORTED: Final = (
+    (whole(SERVICE_IMPORTS), _OURS),
+    (whole(ENDPOINT_SLICES), f"{MANAGED_BY_LABEL}={MANAGED_BY}"),
+    (whole(SERVICES), _OURS),
+    (whole(CLUSTER_PROPERTIES), _OURS),
+)
+_AGENT: Final = "isthmus-agent"
+# Seconds.
+_ENDS_WITHIN: Final = 60.0
+_UNBOUND_WITHIN: Final = 30.0
+_LOOK: Final = 0.5
+_SIDE_BY_SIDE: Final = 16
+
+
+async def uninstall(client: Client, part: str, *, crds: bool, say: Say, clock: Clock = SYSTEM) -> int:
+    """Delete one installation, HUB or MEMBER; how many objects that were.
+
+    Definitions go only with `crds`, and only ours: with them goes every object of their kinds, users' too.
+    """
+    ours = f"{INSTALLATION_LABEL}={part}"
+
+    async def clear(kind: Resource[Manifest], selector: str) -> int:
+        return await _clear(client, kind, selector, clock)
+
+    if part == MEMBER:
+        await _end_agent(client, clock)
+    # What answers for a member goes on until its imports are gone.
+    later = {NAMESPACES.kind, CRDS.kind, *([SERVICES.kind, DEPLOYMENTS.kind] if part == MEMBER else [])}
+    count = 0
+    for kind in reversed(IN_ORDER):
+        if kind.kind not in later:
+            count += await clear(kind, ours)
+    say(f"{count} roles, policies and accounts are gone")
+    for kind, selector in _IMPORTED if part == MEMBER else ():
+        found = await clear(kind, selector)
+        say(f"{found} {kind.plural} are gone")
+        count += found
+    for kind in (whole(DEPLOYMENTS), whole(SERVICES)):
+        count += await clear(kind, ours)
+    if crds:
+        count += await clear(CRDS, f"{ours},{_OURS}")
+    count += await clear(whole(NAMESPACES), f"{ours},{_OURS}")
+    other = HUB if part == MEMBER else MEMBER
+    if not await _list(client, whole(DEPLOYMENTS), f"{INSTALLATION_LABEL}={other}"):
+        shared = f"{INSTALLATION_LABEL}={SHARED},{_OURS}"
+        for kind in (PRIORITY_CLASSES, whole(NAMESPACES)):
+            count += await clear(kind, shared)
+    return count
+
+
+async def _end_agent(client: Client, clock: Clock) -> None:
+    """What it would make again cannot be taken away before."""
+    with suppress(NotFound):
+        await client.delete(
+            DEPLOYMENTS, _AGENT, namespace=SYSTEM_NAMESPACE, options=DeleteOptions(propagation="Foreground")
+        )
+    end = clock.monotonic() + _ENDS_WITHIN
+    options = ListOptions(labels=f"{NAME_LABEL}={_AGENT}")
+    while (await client.list(PODS, namespace=SYSTEM_NAMESPACE, options=options)).items:
+        if clock.monotonic() > end:
+            raise Unreachable(
+                f"pods of {_AGENT} do not end. Type: kubectl -n {SYSTEM_NAMESPACE} get pods, then this again"
+            )
+        await clock.sleep(_LOOK)
+
+
+async def _list(client: Client, kind: Resource[Manifest], selector: str) -> tuple[Manifest, ...]:
+    try:
+        return (await client.list(kind, options=ListOptions(labels=selector))).items
+    except NotFound:
+        # The server has no such kind.
+        return ()
+
+
+async def _clear(client: Client, kind: Resource[Manifest], selector: str, clock: Clock) -> int:
+    found = await _list(client, kind, selector)
+    end = clock.monotonic() + _UNBOUND_WITHIN
+    places = asyncio.Semaphore(_SIDE_BY_SIDE)
+
+    async def delete(metadata: Manifest) -> None:
+        options = DeleteOptions(uid=metadata["uid"])
+        while True:
+            try:
+                async with places:
+                    await client.delete(
+                        kind, metadata["name"], namespace=metadata.get("namespace", ""), options=options
+                    )
+            except (NotFound, Conflict):
+                return
+            except Refused as refused:
+                # Servers heed a policy for a moment after it is gone.
+                if refused.code != 403 or clock.monotonic() > end:
+                    raise
+                await clock.sleep(_LOOK)
+            else:
+                return
+
+    await together(*(delete(item["metadata"]) for item in found))
+    return len(found)

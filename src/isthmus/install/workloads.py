@@ -1,0 +1,164 @@
+"""What every process of ours looks like in a cluster: a Deployment without privileges, and what goes with it.
+
+Kubernetes, "Pod Security Standards", profile `restricted`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from isthmus import __version__
+from isthmus.api.apps import DEPLOYMENTS
+from isthmus.api.core import CRDS, NAMESPACES, SERVICES
+from isthmus.api.crds import RELEASE_LABEL
+from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, SYSTEM_NAMESPACE
+from isthmus.api.scheme import Manifest, Resource
+from isthmus.install.definitions import OUR_RELEASE_LABEL
+from isthmus.install.kinds import DISRUPTION_BUDGETS, PRIORITY_CLASSES, SERVICE_ACCOUNTS, in_order, whole
+
+IMAGE: Final = f"localhost/isthmus:{__version__}"
+# Which installation an object belongs to, HUB or MEMBER: both may live in one cluster, and go one by one.
+INSTALLATION_LABEL: Final = "isthmus.dev/installation"
+HUB, MEMBER, SHARED = "hub", "member", "shared"
+PRIORITY: Final = "isthmus"
+METRICS_PORT: Final = 8080
+NAME_LABEL: Final = "app.kubernetes.io/name"
+# The image's own user.
+_USER: Final = 65532
+_REPLICAS: Final = 2
+# Python's TLS reads keys from files only: they stand here for a moment, in memory.
+_SCRATCH: Final[Manifest] = {"name": "scratch", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One process of ours: its arguments, what it asks for, further ports, and files out of a Secret."""
+
+    name: str
+    image: str
+    args: tuple[str, ...]
+    cpu: str = "20m"
+    memory: str = "64Mi"
+    ports: tuple[Manifest, ...] = ()
+    # Where a Secret of that name is mounted.
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+def made(kind: Resource[Manifest], name: str, namespace: str = "", **rest: object) -> Manifest:
+    """An object of that kind with nothing but its name, and `rest`."""
+    metadata: Manifest = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **rest}
+
+
+def namespace(name: str, labels: Mapping[str, str]) -> Manifest:
+    """A namespace in which only unprivileged pods may run."""
+    manifest = made(whole(NAMESPACES), name)
+    security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+    manifest["metadata"]["labels"] = security | dict(labels)
+    return manifest
+
+
+def priority() -> Manifest:
+    """What is asked for names and addresses by all pods is not evicted for one of them."""
+    text = "Isthmus: other workloads rely on its DNS names and endpoints."
+    return made(PRIORITY_CLASSES, PRIORITY, value=100_000_000, description=text)
+
+
+def workload(wanted: Workload) -> tuple[Manifest, ...]:
+    """Its account, its Deployment, and a budget that keeps one pod of two while nodes are drained."""
+    selector = {"matchLabels": {NAME_LABEL: wanted.name}}
+    spec = {
+        "replicas": _REPLICAS,
+        "revisionHistoryLimit": 3,
+        "selector": selector,
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {
+            "metadata": {"labels": {NAME_LABEL: wanted.name}}
+            | ({"annotations": dict(wanted.annotations)} if wanted.annotations else {}),
+            "spec": _pod(wanted, selector),
+        },
+    }
+    budget = {"maxUnavailable": 1, "selector": selector}
+    return (
+        made(SERVICE_ACCOUNTS, wanted.name, SYSTEM_NAMESPACE),
+        made(whole(DEPLOYMENTS), wanted.name, SYSTEM_NAMESPACE, spec=spec),
+        made(DISRUPTION_BUDGETS, wanted.name, SYSTEM_NAMESPACE, spec=budget),
+    )
+
+
+def service(name: str, ports: Iterable[Manifest]) -> Manifest:
+    """A Service in front of a workload, in every IP family that the cluster has."""
+    spec = {
+        "selector": {NAME_LABEL: name},
+        "ipFamilyPolicy": "PreferDualStack",
+        "ports": list(ports),
+    }
+    return made(whole(SERVICES), name, SYSTEM_NAMESPACE, spec=spec)
+
+
+def installation(part: str, manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
+    """The same, in order, each labelled as ours and as of this installation."""
+    labelled = []
+    for manifest in manifests:
+        whose = SHARED if manifest["metadata"]["name"] in {SYSTEM_NAMESPACE, PRIORITY} else part
+        labels = dict(manifest["metadata"].get("labels", {})) | {INSTALLATION_LABEL: whose}
+        # A Service with our marker would be one that stands in for an import.
+        if manifest["kind"] != SERVICES.kind:
+            labels[MARKER_LABEL] = MANAGED_BY
+        if manifest["kind"] == CRDS.kind and RELEASE_LABEL not in labels:
+            labels[OUR_RELEASE_LABEL] = f"v{__version__}"
+        labelled.append(manifest | {"metadata": manifest["metadata"] | {"labels": labels}})
+    return in_order(tuple(labelled))
+
+
+def _pod(wanted: Workload, selector: Manifest) -> Manifest:
+    spread = [
+        {"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector}
+        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+    ]
+    return {
+        "serviceAccountName": wanted.name,
+        "priorityClassName": PRIORITY,
+        "terminationGracePeriodSeconds": 10,
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "topologySpreadConstraints": spread,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "fsGroup": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(wanted)],
+        "volumes": [
+            _SCRATCH,
+            *({"name": name, "secret": {"secretName": name, "defaultMode": 0o440}} for name in sorted(wanted.secrets)),
+        ],
+    }
+
+
+def _container(wanted: Workload) -> Manifest:
+    def probe(path: str, **rest: int) -> Manifest:
+        return {"httpGet": {"path": path, "port": "metrics"}, **rest}
+
+    return {
+        "name": wanted.name.removeprefix("isthmus-"),
+        "image": wanted.image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": [*wanted.args, f"--metrics=:{METRICS_PORT}", "--log-format=json"],
+        "ports": [{"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}, *wanted.ports],
+        "startupProbe": probe("/livez", periodSeconds=1, failureThreshold=60),
+        "livenessProbe": probe("/livez", periodSeconds=10, timeoutSeconds=5, failureThreshold=6),
+        "readinessProbe": probe("/readyz", periodSeconds=2, timeoutSeconds=2, failureThreshold=2),
+        "resources": {"requests": {"cpu": wanted.cpu, "memory": wanted.memory}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": _SCRATCH["name"], "mountPath": "/tmp"},  # noqa: S108  # the pod's own
+            *({"name": name, "mountPath": path, "readOnly": True} for name, path in sorted(wanted.secrets.items())),
+        ],
+    }

@@ -1,0 +1,125 @@
+"""Our block in a Corefile: where it goes, what it keeps of the rest, and what it refuses."""
+
+import pytest
+
+from isthmus.errors import Invalid
+from isthmus.install.corefile import imports, name_of, read, with_zone, without
+
+ZONE = "clusterset.local"
+KUBEADM = """\
+.:53 {
+    errors
+    health {
+       lameduck 5s
+    }
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+       pods insecure
+       fallthrough in-addr.arpa ip6.arpa
+       ttl 30
+    }
+    prometheus :9153
+    forward . /etc/resolv.conf {
+       max_concurrent 1000
+    }
+    cache 30 {
+       disable success cluster.local
+    }
+    loop
+    reload
+    loadbalance
+}
+"""
+OTHERS = """\
+# Submariner's
+clusterset.local:53 {
+    forward . 10.96.0.77
+}
+"""
+
+
+def block_of(corefile: str) -> tuple[str, ...]:
+    """The body of the one block that serves the zone."""
+    (found,) = (block for block in read(corefile) if ZONE in {name_of(zone) for zone in block.zones})
+    return found.body
+
+
+def test_the_zone_gets_a_block_of_its_own_and_the_rest_stays() -> None:
+    done = with_zone(KUBEADM, ZONE, ["10.96.0.5"])
+    assert done.endswith(KUBEADM)
+    assert block_of(done) == ("errors", "loadbalance", "cache 5", "forward . 10.96.0.5")
+
+
+def test_twice_is_once_and_a_new_address_takes_the_place_of_the_old() -> None:
+    once = with_zone(KUBEADM, ZONE, ["10.96.0.5"])
+    assert with_zone(once, ZONE, ["10.96.0.5"]) == once
+    assert block_of(with_zone(once, ZONE, ["10.96.0.6"]))[-1] == "forward . 10.96.0.6"
+
+
+@pytest.mark.parametrize("corefile", [KUBEADM, KUBEADM + OTHERS, OTHERS + KUBEADM, "", "# nothing\n"])
+def test_undoing_gives_back_what_was_there(corefile: str) -> None:
+    assert sorted(without(with_zone(corefile, ZONE, ["10.96.0.5"], replace=True)).splitlines()) == sorted(
+        corefile.splitlines()
+    )
+    assert without(corefile) == corefile
+
+
+def test_a_block_of_others_for_the_zone_is_refused_unless_it_is_to_be_replaced() -> None:
+    with pytest.raises(Invalid, match=r"line 25: another block serves clusterset.local.*--replace"):
+        with_zone(KUBEADM + "\n" + OTHERS, ZONE, ["10.96.0.5"])
+    done = with_zone(KUBEADM + OTHERS, ZONE, ["10.96.0.5"], replace=True)
+    assert block_of(done)[-1] == "forward . 10.96.0.5"
+    assert block_of(without(done)) == ("forward . 10.96.0.77",)
+
+
+def test_port_and_addresses_are_those_of_the_cluster_s_own_block() -> None:
+    done = with_zone(".:1053 {\n    bind 10.0.0.1\n    whoami\n}\n", ZONE, ["10.96.0.5"])
+    assert read(done)[0].zones == ("clusterset.local:1053",)
+    assert block_of(done)[0] == "bind 10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("corefile", "words"),
+    [
+        pytest.param(".:53 {\n errors\n", "line 1: the block is not closed", id="not closed"),
+        pytest.param(".:53 { errors }\n", "line 1: a brace where none is expected", id="on one line"),
+        pytest.param("}\n", "line 1: a brace", id="closed, not opened"),
+        pytest.param("clusterset.local other.local {\n errors\n}\n", "together with other zones", id="with others"),
+        pytest.param("# END isthmus\n", "marks of Isthmus do not match", id="an end without a beginning"),
+        pytest.param(
+            "# BEGIN isthmus: `isthmus dns configure --undo` takes this away\n", "mark .* is missing", id="no end"
+        ),
+        pytest.param("x" * (1 << 20) + "\n", "larger than 1 MiB", id="endless"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_line(corefile: str, words: str) -> None:
+    with pytest.raises(Invalid, match=words):
+        with_zone(corefile, ZONE, ["10.96.0.5"], replace=True)
+
+
+@pytest.mark.parametrize(
+    ("corefile", "want"),
+    [
+        (KUBEADM, ""),
+        ("import custom/*.server\n" + KUBEADM, "custom/*.server"),
+        (KUBEADM + "import /etc/coredns/custom/*.server\n", "/etc/coredns/custom/*.server"),
+        (".:53 {\n    import custom/*.override\n}\n", ""),
+    ],
+)
+def test_files_of_further_blocks_are_found(corefile: str, want: str) -> None:
+    assert imports(corefile) == want
+    assert read(corefile)[-1].zones == (".:53",)
+
+
+@pytest.mark.parametrize(
+    ("zone", "want"),
+    [
+        (".:53", "."),
+        (".", "."),
+        ("dns://Clusterset.Local.:53", ZONE),
+        ("clusterset.local", ZONE),
+        ("tls://.", "tls://"),
+    ],
+)
+def test_zones_are_compared_without_port_and_protocol(zone: str, want: str) -> None:
+    assert name_of(zone) == want

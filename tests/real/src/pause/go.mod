@@ -1,0 +1,3 @@
+module isthmus.dev/tests/real/pause
+
+go 1.26.0

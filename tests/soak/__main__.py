@@ -1,0 +1,109 @@
+"""`python -m tests.soak --report FILE`: the whole matrix of faults, each for 5 s to 2 min, under a steady load.
+
+Every part is killed, frozen, cut off and refused, for each of the durations. Exit 1 if anything was ever wrong. The
+report is Markdown.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from tests.faults.fleet import Pace, RealFleet
+from tests.faults.matrix import PARTS, Fault, suffer
+from tests.real.build import VERSION, binary
+
+DURATIONS = (5.0, 30.0, 120.0)
+# As shipped: verdicts after 30 s without a sign of life.
+PACE = Pace(heartbeat=10.0, silent_after=30.0, brake=60.0)
+MEMBERS = ("east", "west")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one fault."""
+
+    fault: Fault
+    healed: float | None
+    silent: tuple[str, ...]
+    violations: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all was right again in time, and nothing wrong meanwhile."""
+        return self.healed is not None and not self.violations
+
+    def markdown(self) -> str:
+        """One line of the table."""
+        healed = "not" if self.healed is None else f"{self.healed:.1f} s"
+        verdict = "ok" if self.passed else "**" + "; ".join(self.violations or ("not right again",)) + "**"
+        silent = ", ".join(self.silent) or "nobody"
+        return f"| {self.fault.name} | {self.fault.seconds:g} s | {healed} | {silent} | {verdict} |"
+
+
+def faults(durations: tuple[float, ...], fleet: RealFleet) -> Iterator[Fault]:
+    """The matrix, short faults first."""
+    for seconds in durations:
+        for part in PARTS:
+            for way in part.ways(fleet):
+                yield Fault(part, way, seconds)
+
+
+async def soak(folder: Path, durations: tuple[float, ...], report: Path) -> list[Row]:
+    """Inflict them all on one set, one after the other; the report grows with each."""
+    rows: list[Row] = []
+    began = time.monotonic()
+    async with RealFleet(folder, MEMBERS, pace=PACE) as fleet:
+        for fault in faults(durations, fleet):
+            fleet.observer.violations.clear()
+            rows.append(await _row(fleet, fault))
+            asked = sum(member.questions.asked for member in fleet.members.values())
+            write(report, rows, f"{(time.monotonic() - began) / 60:.0f} minutes, {asked} names asked for")
+            sys.stdout.write(rows[-1].markdown() + "\n")
+            sys.stdout.flush()
+    return rows
+
+
+async def _row(fleet: RealFleet, fault: Fault) -> Row:
+    try:
+        outcome = await suffer(fleet, fault)
+    except AssertionError as late:
+        violations = (*fleet.observer.violations, str(late))
+        await fleet.settled(within=600)
+        return Row(fault, None, (), violations)
+    return Row(fault, outcome.healed, outcome.silent, tuple(fleet.observer.violations))
+
+
+def write(report: Path, rows: list[Row], length: str) -> None:
+    """The report as it stands."""
+    good = sum(row.passed for row in rows)
+    head = (
+        f"# Soak: {good} of {len(rows)} faults outlived\n\n"
+        f"Kubernetes {VERSION}, etcd without fsync, {len(MEMBERS)} members and their hub, under load; {length}.\n\n"
+        "| Fault | For | Right again after | Judged silent | |\n|---|---|---|---|---|\n"
+    )
+    report.write_text(head + "\n".join(row.markdown() for row in rows) + "\n")
+
+
+def main() -> int:
+    """Run what the arguments say."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--report", type=Path, default=Path("build/soak.md"))
+    parser.add_argument("--seconds", type=float, nargs="*", default=DURATIONS, help="how long each fault lasts")
+    options = parser.parse_args()
+    if not binary().exists():
+        sys.stderr.write("no real control plane here. Type: make real\n")
+        return 2
+    options.report.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = uvloop.run(soak(Path(folder), tuple(options.seconds), options.report))
+    return 0 if all(row.passed for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
