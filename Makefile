@@ -1,5 +1,5 @@
 # make demo: see it work. make test: prove it. Both prepare everything they need in .venv.
-.PHONY: demo test check bench real requirements lock format clean
+.PHONY: demo test check bench real soak requirements lock format clean
 BIN := .venv/bin
 
 demo:
@@ -21,6 +21,11 @@ check:
 real:
 	@scripts/environment dev
 	@$(BIN)/python -m tests.real
+
+# The full matrix of faults, and the conformance suites against sound and broken agents: hours. ARGS="--help".
+soak:
+	@scripts/environment dev
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 bench:
 	@scripts/environment dev

@@ -198,6 +198,7 @@ class _Importers:
             for number, name in enumerate(self._names):
                 host = EmbeddedHost(name, self._folder, number + 1)
                 await host.start()
+                stack.push_async_callback(host.stop)
                 member = await stack.enter_async_context(Client(load_kubeconfig([host.kubeconfig])))
                 hub = await stack.enter_async_context(Client(self._hub))
                 await bootstrap_member(member)

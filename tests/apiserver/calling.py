@@ -146,7 +146,8 @@ async def serving(
         kubelet_socket=kubelet,
         advertised=advertised,
     )
-    async with APIServer(options, clock=clock) as server, aiohttp.ClientSession() as session:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with APIServer(options, clock=clock) as server, aiohttp.ClientSession(connector=connector) as session:
         yield Api(server, session, client_tls(server, folder, "admin", ("system:masters",)))
 
 

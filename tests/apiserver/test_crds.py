@@ -80,15 +80,6 @@ async def test_objects_are_read_anew_under_a_new_schema(widgets: Api) -> None:
     assert (await widgets("GET", WIDGETS)).body["items"][0]["spec"] == {"size": 3, "weight": 7}
 
 
-async def test_rules_that_are_kept_and_not_enforced_are_told(api: Api) -> None:
-    crd = widget_definition()
-    rule = {"rule": "self.size > 0"}
-    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = [rule]
-    made = await api("POST", CRDS, crd)
-    assert made.code == 201
-    assert "not enforced" in made.headers["Warning"]
-
-
 def without(crd: Manifest, part: str) -> Manifest:
     return crd | {"spec": {key: value for key, value in crd["spec"].items() if key != part}}
 

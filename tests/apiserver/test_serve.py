@@ -58,13 +58,17 @@ async def test_a_client_certificate_is_its_subject(api: Api, tmp_path: Path) -> 
         f"{HOME}/configmaps/a/status",
         f"{HOME}/configmaps/a/b/c",
         "/api//v1/pods",
-        "/openapi/v2",
-        "/foo",
     ],
 )
 async def test_what_is_not_served_is_refused_with_a_status(api: Api, path: str) -> None:
     answer = await api("GET", path)
     assert (answer.code, answer.body["kind"], answer.reason) == (404, "Status", "NotFound")
+
+
+@pytest.mark.parametrize("path", ["/openapi/v2", "/foo", "/apis/example.com/v1/widgets"])
+async def test_what_nobody_serves_is_no_page(api: Api, path: str) -> None:
+    answer = await api("GET", path)
+    assert (answer.code, answer.body["text"]) == (404, "404 page not found\n")
 
 
 @pytest.mark.parametrize(
@@ -166,4 +170,4 @@ async def test_requests_that_hang_up_do_no_harm(api: Api) -> None:
 async def test_every_core_kind_has_a_table(api: Api, path: str) -> None:
     table = (await api("GET", f"/api/v1/{path}", headers={"Accept": TABLE})).body
     assert table["kind"] == "Table"
-    assert all(len(row["cells"]) == len(table["columnDefinitions"]) for row in table["rows"])
+    assert all(len(row["cells"]) == len(table["columnDefinitions"]) for row in table["rows"] or ())

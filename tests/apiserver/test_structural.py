@@ -121,7 +121,7 @@ def test_a_schema_is_read_whole() -> None:
         pytest.param(
             root(a={"type": "string", "pattern": "("}),
             "properties[spec].properties[a].pattern",
-            f'Invalid value: "(": {NO_PATTERN}: missing closing ): `(`',
+            f'Invalid value: "(": {NO_PATTERN}: missing ): `(`',
             id="a broken pattern",
         ),
         pytest.param(

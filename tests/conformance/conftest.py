@@ -9,7 +9,7 @@ import pytest
 
 from isthmus.conformance.report import Report
 from isthmus.local.launch import without_nodes
-from tests.conformance.agents import Set, a_set
+from tests.conformance.agents import PATIENT, Set, a_set
 from tests.conformance.broken import SOUND
 from tests.conformance.proofs import chosen
 from tests.conftest import EMBEDDED
@@ -39,7 +39,8 @@ def report_of(judged: Set, request: pytest.FixtureRequest) -> Callable[[str], Re
         if suite not in reports:
             if judged.agents != SOUND:
                 judged.swap(SOUND)
-            reports[suite] = judged.judge(*chosen(request.session, EMBEDDED, suite), suite=suite)
+            focus = chosen(request.session, EMBEDDED, suite)
+            reports[suite] = judged.judge(*focus, suite=suite, patience=PATIENT)
         return reports[suite]
 
     return report

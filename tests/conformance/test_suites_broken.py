@@ -3,14 +3,14 @@
 import pytest
 
 from isthmus.conformance.report import Outcome
-from tests.conformance.agents import PATIENCE, Set
+from tests.conformance.agents import PATIENCE, PATIENT, Set
 from tests.conformance.broken import BROKEN, SOUND, Broken
 
 
 @pytest.mark.timeout(300)
 def test_a_sound_agent_started_the_same_way_passes_what_broken_ones_fail(judged: Set) -> None:
     judged.swap(SOUND)
-    report = judged.judge(*{name for each in BROKEN for name in each.found_by}, patience=PATIENCE)
+    report = judged.judge(*{name for each in BROKEN for name in each.found_by}, patience=PATIENT)
     assert report.conformant, [(result.check.id, result.reason) for result in report.results]
 
 

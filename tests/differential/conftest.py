@@ -24,7 +24,7 @@ class Pair:
     def compare(self, sequence: Sequence) -> str:
         """Play a sequence to both at once; what differs, for a person."""
         ours, theirs = self.pool.map(lambda server: server.play(sequence), (self.ours, self.theirs))
-        return report(sequence.steps, ours, theirs)
+        return report(sequence, ours, theirs)
 
 
 @pytest.fixture(scope="session")

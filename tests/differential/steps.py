@@ -31,6 +31,8 @@ class Reason:
 
     what: str
     why: str
+    # Where answers may differ for this reason: patterns of dotted paths, "*" for anywhere.
+    paths: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,9 @@ class Differs:
 class Step:
     """One request. `${name}` in path and body stands for what an earlier step kept, `${ns}` for the namespace.
 
-    `until` asks again, for a bounded time, until the code, or (dotted path, value), is there. `events` makes it a
-    watch, of which so many lines are read. With `loose` the parts of a sentence may come in any order: Go has
-    them from a map. With `unseen` the answer is not compared.
+    `until` asks again, for a bounded time, until the code, (dotted path, value), or ("Warning", text) is there.
+    `events` makes it a watch, of which so many lines are read. With `loose` the parts of a sentence may come in
+    any order: Go has them from a map. With `unseen` the answer is not compared.
     """
 
     method: str

@@ -71,7 +71,7 @@ def slice_of(space: str, service: str, cluster: str, *pods: tuple[str, str]) -> 
         },
         "addressType": "IPv4",
         "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
-        "endpoints": [{"addresses": [address], "hostname": host} for host, address in pods],
+        "endpoints": [{"addresses": [address], **({"hostname": host} if host else {})} for host, address in pods],
     }
 
 

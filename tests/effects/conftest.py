@@ -168,12 +168,14 @@ def stage(short_folder: Path) -> Iterator[Stage]:
     if reason := without_nodes():
         pytest.skip(f"no pods here: {reason}")
     isthmus = CommandLine(short_folder, name="effects")
-    isthmus.well("up", "--clusters", "east,west", "--set", "effects")
-    stage = Stage(isthmus)
-    for cluster in ("east", "west"):
-        isthmus.kubectl_well(cluster, "create", "namespace", NAMESPACE)
-        stage.apply(cluster, deployment(cluster), client(), service("who"))
-    for cluster in ("east", "west"):
-        stage.wait_asked(cluster, "who", {cluster}, zone="cluster.local")
-    yield stage
-    isthmus("down", "--set", "effects")
+    try:
+        isthmus.well("up", "--clusters", "east,west", "--set", "effects")
+        stage = Stage(isthmus)
+        for cluster in ("east", "west"):
+            isthmus.kubectl_well(cluster, "create", "namespace", NAMESPACE)
+            stage.apply(cluster, deployment(cluster), client(), service("who"))
+        for cluster in ("east", "west"):
+            stage.wait_asked(cluster, "who", {cluster}, zone="cluster.local")
+        yield stage
+    finally:
+        isthmus("down", "--set", "effects")

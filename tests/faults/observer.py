@@ -135,9 +135,14 @@ class Observer:
 
     def shown(self, wrong: Wrong) -> str:
         """What is seen of it, beside what is true."""
-        member, service, _ = wrong
+        member, service, what = wrong
         if member not in self.sights:
             return ""
+        if what.endswith("not ready"):
+            sight = self.sights[member]
+            item = (sight.exports if what.startswith("export") else sight.imports).get(service, {})
+            conditions: Iterable[Manifest] = item.get("status", {}).get("conditions") or ()
+            return "; ".join(f"{each['type']} {each['status']}: {each['message']}" for each in conditions)
         true = {source: sorted(at) for source, at in self._ledger.exporters(service).items()}
         seen = {source: sorted(at) for source, at in self.sights[member].addresses(service).items()}
         return f"true {true}, seen {seen}, silent {sorted(self.silent)}"

@@ -1,7 +1,7 @@
 """The clusters themselves: nodes, pods, names, and parts that are killed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -9,7 +9,7 @@ from isthmus.kube.logs import LogOptions, logs
 from isthmus.testing.waiting import eventually
 from tests.nodes import pods
 from tests.nodes.site import CLIENT, NOBODY, Site
-from tests.real.nodes import NodeClusters
+from tests.real.nodes import NodeCluster, NodeClusters, problem
 
 
 def test_both_nodes_are_ready(east: Site, west: Site) -> None:
@@ -93,23 +93,44 @@ async def test_a_node_whose_cable_is_pulled_is_out_of_reach_until_it_is_back(eas
     await eventually(answered, what="the pod is reached again")
 
 
-async def test_clusters_with_the_same_ranges_live_side_by_side_without_a_way_between_pods() -> None:
+@pytest.fixture(scope="module")
+def pair() -> Iterator[tuple[NodeCluster, NodeCluster]]:
+    """Two clusters of our own, with the same ranges: none of the others is disturbed."""
+    if reason := problem():
+        pytest.skip(reason)
     with NodeClusters() as clusters:
-        pair = clusters.overlapping()
-        assert pair[0].pod_ranges == pair[1].pod_ranges
-        assert pair[0].service_ranges == pair[1].service_ranges
-        namespace = "default"
-        async with Site(pair[0]) as left, Site(pair[1]) as right:
-            for site in (left, right):
-                named = {"app": "shop"}
-                manifests = [pods.asking(namespace, CLIENT), pods.answering(namespace, f"{site.name}-1", named)]
-                await site.make(namespace, *manifests)
-            for address in await left.pod_addresses(namespace, "left-1"):
-                assert await left.ask(namespace, address, pods.PORT) == {"left-1": 1}
-                assert set(await right.ask(namespace, address, pods.PORT)) <= {"right-1", NOBODY}
-            # Gateways will meet at the nodes' addresses.
-            code, _ = await left.run(namespace, CLIENT, "nc", "-z", "-w", "3", right.node.node_ip[0], "6443")
-            assert code == 0
+        yield clusters.overlapping()
+
+
+async def test_clusters_with_the_same_ranges_live_side_by_side_without_a_way_between_pods(
+    pair: tuple[NodeCluster, NodeCluster],
+) -> None:
+    assert pair[0].pod_ranges == pair[1].pod_ranges
+    assert pair[0].service_ranges == pair[1].service_ranges
+    async with Site(pair[0]) as left, Site(pair[1]) as right:
+        for site in (left, right):
+            await site.make("default", pods.asking("default", CLIENT), pods.answering("default", f"{site.name}-1", {}))
+        for address in await left.pod_addresses("default", "left-1"):
+            assert await left.ask("default", address, pods.PORT) == {"left-1": 1}
+            assert set(await right.ask("default", address, pods.PORT)) <= {"right-1", NOBODY}
+        # Gateways will meet at the nodes' addresses.
+        code, _ = await left.run("default", CLIENT, "nc", "-z", "-w", "3", right.node.node_ip[0], "6443")
+        assert code == 0
+
+
+async def test_a_node_whose_plug_was_pulled_goes_on_with_what_it_had(pair: tuple[NodeCluster, NodeCluster]) -> None:
+    async with Site(pair[0]) as site:
+        await site.make("default", pods.answering("default", "steady", {}))
+    pair[0].stop()
+    assert not pair[0].server.is_ready()
+    pair[0].start()
+    async with Site(pair[0]) as site:
+
+        async def running_again() -> bool:
+            code, _ = await site.run("default", "steady", "true")
+            return code == 0
+
+        await eventually(running_again, within=60.0, what="the pod runs again")
 
 
 def within(seconds: float, true: Callable[[], object], what: str) -> None:

@@ -34,6 +34,8 @@ class Server:
 
     def create(self, path: str, manifest: Manifest) -> None:
         """Make an object, or leave the one that is there."""
+        if self.get(f"{path}/{manifest['metadata']['name']}"):
+            return
         try:
             self._send("POST", path, manifest)
         except urllib.error.HTTPError as error:

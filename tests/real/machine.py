@@ -27,6 +27,8 @@ PROGRAMS = {
 }
 NETWORK_PLUGINS = Path("/usr/lib/cni")
 CGROUPS = Path("/sys/fs/cgroup")
+WATCHES = Path("/proc/sys/fs/inotify/max_user_instances")
+ENOUGH_WATCHES = 1024
 
 
 def missing_packages() -> list[str]:
@@ -49,6 +51,12 @@ def lacks() -> str:
     if made.returncode:
         return "node clusters make namespaces, and this root may not"
     return ""
+
+
+def allow_watches() -> None:
+    """Let root watch files often enough for several nodes: each does some 25 times, and 128 is usual."""
+    if int(WATCHES.read_text()) < ENOUGH_WATCHES:
+        WATCHES.write_text(str(ENOUGH_WATCHES))
 
 
 def install(packages: list[str]) -> None:

@@ -81,6 +81,12 @@ def connect(bridge: int, name: str, process: int, addresses: Sequence[str]) -> N
     ip(process, _configured("eth0", addresses))
 
 
+def disconnect(bridge: int, name: str) -> None:
+    """Take a node's cable away, if it is still there: the kernel takes its time to."""
+    command = enter(bridge, ["ip", "link", "delete", name], only_network=True)
+    subprocess.run(command, capture_output=True, check=False)
+
+
 def cut_cable(bridge: int, name: str, *, cut: bool) -> None:
     """Pull a node's cable out of the bridge, or put it back."""
     ip(bridge, [f"link set {name} {'down' if cut else 'up'}"])

@@ -17,7 +17,7 @@ from tests.real.asking import Server
 from tests.real.certificates import Authority, write_service_account_key
 from tests.real.coredns import manifests
 from tests.real.layout import MOST, PREFIXES, Addresses, Layout
-from tests.real.network import connect, cut_cable, dies_with_us, enter, ip, wait_for_namespace
+from tests.real.network import connect, cut_cable, dies_with_us, disconnect, enter, ip, wait_for_namespace
 
 INIT = Path(__file__).parent / "init.py"
 LIMIT = 120.0
@@ -117,6 +117,7 @@ class NodeCluster:
             os.kill(init, signal.SIGKILL)
         self._wait("its first process ends", lambda: not Path(f"/proc/{init}/ns").exists() or not init, "init")
         (self.folder / "init.pid").unlink(missing_ok=True)
+        disconnect(self._bridge, self.name)
         remove_cgroups(list(self.layout.cgroups()))
 
     def kill(self, part: str) -> None:

@@ -29,7 +29,7 @@ import yaml
 from tests.real import images
 from tests.real.build import COREDNS, PAUSE, binary
 from tests.real.layout import MOST, PREFIXES, Addresses, Layout
-from tests.real.machine import CGROUPS, lacks, missing_packages
+from tests.real.machine import CGROUPS, allow_watches, lacks, missing_packages
 from tests.real.network import Bridge
 from tests.real.node import NodeCluster, remove_cgroups
 
@@ -144,6 +144,7 @@ class NodeClusters:
     def _start(self, ranges: Mapping[str, int]) -> None:
         if not ranges:
             return
+        allow_watches()
         archives = list(images.all_images())
         fresh = {
             name: _cluster(self.folder, self._bridge.process, [self._slot.number, number, ranges[name] or number], name)

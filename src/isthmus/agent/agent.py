@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from isthmus.about.controllers.identity import Identity, Registration
@@ -70,12 +69,18 @@ class Agent:
 
     async def run(self) -> None:
         """Work until cancelled, or until the cluster has left its set and everything is taken back."""
-        with suppress(_Left):
+        try:
             await self._work()
+        except _Left:
+            # A task group that ends by an error forgets that it was cancelled too: who lost the lease must not go on.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError from None
 
     async def _work(self) -> None:
         registration = await self._register()
         properties = Informer(self._clients[0], registration.kind, clock=self._clock)
+        properties.relist_when_unknown = True
         member = self.views.member.as_cluster()
         self._manager.fleet.engage(Cluster(member.name, member.client, (*member.informers, properties)))
         self._begin(registration, properties)
@@ -115,9 +120,12 @@ class Agent:
         identity.watch(loop)
         self._manager.add(loop)
         self._manager.also("departures", services.follow)
-        report = Report(self.views, properties, self._place, self.writers.hub, clock=self._clock)
+        report = Report(
+            self.views, properties, self._place, self.writers.hub, refused=services.refused, clock=self._clock
+        )
         reporting = Controller("report", report.reconcile, workers=1, batch=REPORT_EVERY, clock=self._clock)
         report.watch(reporting)
+        services.when_refused(lambda: reporting.add(report.request()))
 
         async def serve() -> None:
             await identity.established.wait()

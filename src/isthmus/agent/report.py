@@ -1,6 +1,6 @@
 """What an agent says of its cluster and of itself: the status of its Member."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -27,6 +27,7 @@ _LONGEST_VALUE = 1024
 class Report:
     """Writes the Member's status whole: versions, properties, and what this cluster exports.
 
+    What the hub `refused` is not exported: to claim it would hold up whatever else ends in that namespace.
     The epoch of the exports starts at the agent's wall clock, in seconds, so that it is higher than any that
     a former process wrote, even if the hub has lost it.
     """
@@ -38,6 +39,7 @@ class Report:
         place: Place,
         writer: Converger,
         *,
+        refused: Mapping[Request, str],
         clock: Clock,
     ) -> None:
         self._member = views.member
@@ -45,6 +47,7 @@ class Report:
         self._properties = properties
         self._place = place
         self._writer = writer
+        self._refused = refused
         self._epoch = int(clock.now().timestamp())
         self._lists = 1
         self._answered_lists = 0
@@ -99,6 +102,7 @@ class Report:
             ExportKey(self._member.cluster, export.metadata.namespace, export.metadata.name): export.metadata.uid
             for export in self._member.exports.store.all()
             if problem(self._member.services.store.get(export.metadata.name, export.metadata.namespace)) is None
+            and self._member.request(export.metadata.namespace, export.metadata.name) not in self._refused
         }
         anew = self._answered_lists != self._lists
         return next_exports(seen, exports_of(valid), anew=anew, floor=self._epoch + anew)

@@ -18,6 +18,8 @@ HUB_MANAGER = "isthmus-hub"
 CLUSTER_LABEL = "isthmus.dev/cluster"
 NAMESPACE_LABEL = "isthmus.dev/namespace"
 SET_LABEL = "isthmus.dev/cluster-set"
+# The ClusterSet that a namespace belongs to: KEP-4322's text and its Go code differ, so both.
+CLUSTER_SET_LABELS = ("multicluster.x-k8s.io/clusterset", "clusterset.multicluster.x-k8s.io")
 # On every object that Isthmus made and alone may change; its value is MANAGED_BY.
 MARKER_LABEL = "isthmus.dev/managed-by"
 RESERVED_IPS_ANNOTATION = "isthmus.dev/reserved-ips"

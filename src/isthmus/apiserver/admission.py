@@ -18,7 +18,7 @@ from isthmus.apiserver.status import forbidden, not_found
 from isthmus.apiserver.validation import validate
 
 NAMESPACE_FINALIZER, TEMPLATE_GENERATION = "kubernetes", "deprecated.daemonset.template.generation"
-DAEMON_SETS = "daemonsets.apps"
+DAEMON_SETS, SLICES = "daemonsets.apps", "endpointslices.discovery.k8s.io"
 
 
 class Admission:
@@ -84,7 +84,7 @@ class Admission:
             self._settle_addresses(kind, obj, old)
         elif kind.collection == CRDS:
             self._definitions.judge(obj)
-        return []
+        return _deprecations(kind, obj)
 
     def _own_problems(self, kind: Kind, obj: Manifest, old: Manifest | None) -> Iterator[Cause]:
         if kind.collection == CRDS:
@@ -105,6 +105,15 @@ class Admission:
         for warning in warnings:
             refused.add_note(warning)
         raise refused
+
+
+def _deprecations(kind: Kind, obj: Manifest) -> list[str]:
+    """What an object asks for and soon nobody will give."""
+    if kind.collection == SERVICES and obj["spec"].get("trafficDistribution") == "PreferClose":
+        return ['spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"']
+    if kind.collection == SLICES and obj.get("addressType") == "FQDN":
+        return ["spec.addressType: FQDN endpoints are deprecated"]
+    return []
 
 
 def _count_templates(obj: Manifest, old: Manifest | None) -> None:

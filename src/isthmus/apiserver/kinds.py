@@ -186,6 +186,10 @@ class Kinds:
         keepers = [each for each in self if each.collection == collection and "list" in each.verbs]
         return min(keepers, key=lambda each: (each.group == EVENTS_GROUP, bool(each.stored_version)), default=None)
 
+    def is_built_in(self, group: str) -> bool:
+        """Whether the group is Kubernetes' own: what it lacks is refused with a Status."""
+        return group in self._built_in_groups
+
     def groups(self) -> dict[str, list[str]]:
         """Every group's versions, the preferred one first."""
         found: dict[str, list[str]] = {}

@@ -14,6 +14,7 @@ from isthmus.apiserver.call import JSON, YAML, negotiate, to_yaml
 from isthmus.apiserver.call import Path as ResourcePath
 from isthmus.apiserver.cluster import Cluster
 from isthmus.apiserver.impersonation import Impersonation
+from isthmus.apiserver.kinds import Kind
 from isthmus.apiserver.kubelet import FORWARDED
 from isthmus.apiserver.status import (
     internal,
@@ -71,16 +72,14 @@ class Server:
         self._authorizer.check(asked)
         if asked.path is not None:
             return self._document(request, path.rstrip("/") or "/")
-        at = ResourcePath.parse(path)
+        try:
+            at, kind = self._resource(path)
+        except NotFound:
+            if self._is_known(path):
+                raise
+            return _nowhere()
         if (at.group, at.plural, at.subresource) != (asked.group, asked.resource, asked.subresource):
             # An old path, with a verb in it, that says more than what is read here.
-            raise no_such_path()
-        if not self._is_known(path):
-            return _nowhere()
-        kind = self._cluster.kinds.at(at.group, at.version, at.plural)
-        if bool(at.namespace) and not kind.namespaced:
-            raise no_such_path()
-        if kind.namespaced and at.name and not at.namespace:
             raise no_such_path()
         if at.subresource not in FORWARDED:
             # Nothing is done for who could not read the answer.
@@ -111,12 +110,19 @@ class Server:
                 raise
             return _nowhere()
 
+    def _resource(self, path: str) -> tuple[ResourcePath, Kind]:
+        """The place that a path leads to, and the kind that is served there. Raises NotFound."""
+        at = ResourcePath.parse(path)
+        kind = self._cluster.kinds.at(at.group, at.version, at.plural)
+        misplaced = bool(at.namespace) and not kind.namespaced
+        if misplaced or (kind.namespaced and at.name and not at.namespace):
+            raise no_such_path()
+        return at, kind
+
     def _is_known(self, path: str) -> bool:
         """Whether something is served above a path."""
         first, *rest = path.strip("/").split("/")
-        return first in {"api", "version"} or (
-            first == "apis" and rest[:1] != [] and rest[0] in self._cluster.kinds.groups()
-        )
+        return first in {"api", "version"} or (first == "apis" and self._cluster.kinds.is_built_in("".join(rest[:1])))
 
     def _written_document(self, request: Request, path: str) -> Response:
         if request.method != "GET":

@@ -38,7 +38,7 @@ def columns_of(kind: Kind) -> list[Manifest]:
     """The column definitions of a kind's table; those of built-in kinds as a real server has them."""
     if kind.custom:
         return [NAME, *map(_definition, kind.columns or (CREATED,))]
-    return _printed()[kind.resource]
+    return _printed().get(kind.resource) or [NAME, _definition(CREATED)]
 
 
 @functools.cache

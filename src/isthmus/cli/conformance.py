@@ -75,13 +75,20 @@ def _judge(suite: str, given: dict[str, object]) -> None:
         report = asyncio.run(_broken_off_in_order(options(suite, given)))
     except asyncio.CancelledError as ended:
         raise click.Abort from ended
-    if given["report"]:
-        Path(str(given["report"])).write_text(report.as_yaml())
     if given["output"] == "yaml":
         click.echo(report.as_yaml(), nl=False)
     else:
         _show(report)
+    if given["report"]:
+        _write(Path(str(given["report"])), report)
     sys.exit(0 if report.conformant else 1)
+
+
+def _write(path: Path, report: Report) -> None:
+    try:
+        path.write_text(report.as_yaml())
+    except OSError as problem:
+        raise Invalid(f"--report {path}: cannot be written: {problem.strerror}; name another file") from problem
 
 
 def options(suite: str, given: dict[str, object]) -> Options:

@@ -99,10 +99,16 @@ async def _state(client: Client, namespace: str) -> str:
     return f"{pod.status.phase or 'Pending'}{': ' + waits[0] if waits else ''}"
 
 
-async def cleared(clusters: Sequence[Cluster], namespace: str) -> None:
-    """Delete the namespace everywhere; what cannot be reached keeps it."""
-    await asyncio.gather(*(_delete(cluster.client, namespace) for cluster in clusters), return_exceptions=True)
+async def cleared(clusters: Sequence[Cluster], namespace: str) -> list[str]:
+    """Delete the namespace everywhere, without waiting for its end; returns where that failed, and why."""
+    return [problem for problem in await asyncio.gather(*(_deleted(each, namespace) for each in clusters)) if problem]
 
 
-async def _delete(client: Client, namespace: str) -> None:
-    await client.delete(NAMESPACES, namespace)
+async def _deleted(cluster: Cluster, namespace: str) -> str:
+    try:
+        await cluster.client.delete(NAMESPACES, namespace)
+    except NotFound:
+        return ""
+    except IsthmusError as problem:
+        return f"{cluster.name}: {problem}"
+    return ""

@@ -1,6 +1,7 @@
 """A run of a suite: several checks at once, each in a namespace of its own, and nothing left behind."""
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -180,11 +181,12 @@ class _Runner:
 
     async def _clear(self, namespace: str) -> None:
         """Also when the run is broken off; a cluster that does not answer must not hold up the end."""
-        try:
+        problems = [f"no answer within {CLEARING:g} s"]
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLEARING):
-                await cleared(self._clusters, namespace)
-        except TimeoutError:
-            self._say(f"namespace {namespace} could not be deleted everywhere within {CLEARING:g} s; delete it by hand")
+                problems = await cleared(self._clusters, namespace)
+        if problems:
+            self._say(f"namespace {namespace} is left behind, delete it by hand: {'; '.join(problems)}")
 
     def _tell(self, result: Result, total: int) -> None:
         line = f"[{self._done}/{total}] {result.outcome.value:7} {result.check.id:5} {result.seconds:5.1f} s"

@@ -9,6 +9,7 @@ import msgspec
 from isthmus.api.access import ROLE_BINDINGS, ROLES
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.conformance.place import Place
+from isthmus.conformance.witness import PREPARED
 from isthmus.errors import Conflict
 from isthmus.kube.client import Client
 from isthmus.kube.tls import Material
@@ -29,7 +30,19 @@ async def add_tenant(place: Place, role: str) -> str:
         "subjects": [{"kind": "ServiceAccount", "name": TENANT, "namespace": place.namespace}],
     }
     await place.put(ROLE_BINDINGS, binding)
+    await holds(place, user_of(place), "list", "services")
+    return user_of(place)
+
+
+def user_of(place: Place) -> str:
+    """The tenant's user name."""
     return f"system:serviceaccount:{place.namespace}:{TENANT}"
+
+
+async def holds(place: Place, user: str, verb: str, resource: str, group: str = "") -> None:
+    """Wait until a binding just made has its effect: an API server needs a moment, and till then refuses all."""
+    what = f"{place.name}: {user} may {verb} {resource}"
+    await place.witness.until(what, lambda: may(place, user, verb, group, resource), bool, PREPARED)
 
 
 async def allow(place: Place, group: str, resource: str) -> None:
@@ -46,6 +59,7 @@ async def allow(place: Place, group: str, resource: str) -> None:
         "subjects": [{"kind": "ServiceAccount", "name": TENANT, "namespace": place.namespace}],
     }
     await place.put(ROLE_BINDINGS, binding)
+    await holds(place, user_of(place), "create", resource, group)
 
 
 async def _account(place: Place) -> None:

@@ -10,6 +10,7 @@ from isthmus.api.about import CLUSTER_PROPERTIES
 from isthmus.api.core import CRDS, NAMESPACES
 from isthmus.api.crds import ABOUT_CRDS, HUB_CRDS, MCS_CRDS
 from isthmus.api.isthmus import (
+    CLUSTER_SET_LABELS,
     EXPORT_GRANTS,
     EXPORTED_ENDPOINTS,
     EXPORTED_SERVICES,
@@ -29,8 +30,6 @@ from isthmus.kube.client import Client, WriteOptions
 
 log = logging.getLogger(__name__)
 
-# The ClusterSet that a namespace belongs to: KEP-4322's text and its Go code differ, so both (README Q-17).
-CLUSTER_SET_LABELS = ("multicluster.x-k8s.io/clusterset", "clusterset.multicluster.x-k8s.io")
 HUB_KINDS = cast("tuple[Resource[object], ...]", (MEMBERS, EXPORTED_SERVICES, EXPORTED_ENDPOINTS, EXPORT_GRANTS))
 MEMBER_KINDS = cast("tuple[Resource[object], ...]", (CLUSTER_PROPERTIES, SERVICE_EXPORTS, SERVICE_IMPORTS))
 # Seconds that an API server may take to serve a kind once it is defined.

@@ -16,6 +16,7 @@ from isthmus.install.kinds import defines, whole
 from isthmus.install.manifests import MANAGER, apply
 from isthmus.install.migrate import migrate
 from isthmus.install.rights import demand_rights
+from isthmus.install.workloads import HUB, MEMBER
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client, WriteOptions
 
@@ -98,9 +99,10 @@ async def _adopt_nothing(client: Client, manifests: Iterable[Manifest]) -> None:
             seen = await _found(client, manifest)
             other = (seen["metadata"].get("labels") or {}).get(SET_LABEL) if seen else None
             if other and other != cluster_set:
+                part = HUB if metadata["name"] == "isthmus-hub" else MEMBER
                 raise Invalid(
-                    f"this cluster is the hub of set {other} already, nothing was written: "
-                    f"use another cluster for {cluster_set}, or uninstall that first (isthmus install uninstall hub)"
+                    f"this cluster is {part} of set {other} already, nothing was written: "
+                    f"use another cluster for {cluster_set}, or uninstall that first (isthmus install uninstall {part})"
                 )
 
 

@@ -4,16 +4,13 @@ from dataclasses import dataclass
 
 from isthmus.about.rules.identity import registered_id_problem, set_problem
 from isthmus.api.crds import HUB_CRDS
-from isthmus.api.isthmus import MEMBERS, MEMBERS_NAMESPACE, SET_LABEL, SYSTEM_NAMESPACE
+from isthmus.api.isthmus import CLUSTER_SET_LABELS, MEMBERS, MEMBERS_NAMESPACE, SET_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid
 from isthmus.install.kinds import SERVICE_ACCOUNTS, whole
 from isthmus.install.policies import hub_policies
 from isthmus.install.roles import hub_roles, member_access
 from isthmus.install.workloads import HUB, IMAGE, Workload, installation, made, namespace, priority, workload
-
-# The ClusterSet that a namespace belongs to: KEP-4322's text and its Go code differ, so both (README Q-17).
-CLUSTER_SET_LABELS = ("multicluster.x-k8s.io/clusterset", "clusterset.multicluster.x-k8s.io")
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ def hub_manifests(options: HubOptions) -> tuple[Manifest, ...]:
     """The manifests of a hub, in the order in which they are to be applied."""
     name = options.set
     set_labels = {SET_LABEL: name} | dict.fromkeys(CLUSTER_SET_LABELS, name)
-    controller = Workload("isthmus-hub", options.image, ("hub", f"--set={name}"))
+    controller = Workload("isthmus-hub", options.image, ("hub", f"--set={name}"), cluster_set=name)
     manifests = [
         namespace(SYSTEM_NAMESPACE, {}),
         namespace(MEMBERS_NAMESPACE, {}),
@@ -43,7 +40,7 @@ def hub_manifests(options: HubOptions) -> tuple[Manifest, ...]:
         priority(),
         *hub_roles(name),
         *hub_policies(),
-        *(_labelled(manifest, {SET_LABEL: name}) for manifest in workload(controller)),
+        *workload(controller),
     ]
     for member in options.members:
         manifests += member_manifests_at_hub(name, member)
@@ -56,8 +53,3 @@ def member_manifests_at_hub(cluster_set: str, member: str) -> tuple[Manifest, ..
     # Without the moment of joining: the record's own age says it, and applying again must not change it.
     record = made(whole(MEMBERS), member, cluster_set, spec={"id": member, "set": cluster_set})
     return (account, *member_access(cluster_set, member), record)
-
-
-def _labelled(manifest: Manifest, labels: dict[str, str]) -> Manifest:
-    known = manifest["metadata"].get("labels", {})
-    return manifest | {"metadata": manifest["metadata"] | {"labels": known | labels}}

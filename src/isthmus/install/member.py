@@ -67,6 +67,7 @@ def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
             f"--hub-kubeconfig={_CREDENTIAL_FOLDER}/{KUBECONFIG_KEY}",
             *([BESIDE] if options.beside_another else []),
         ),
+        options.set,
         secrets={HUB_SECRET: _CREDENTIAL_FOLDER},
         # A new credential brings new pods.
         annotations={_CREDENTIAL_ANNOTATION: hashlib.sha256(credential).hexdigest()[:16]},
@@ -75,6 +76,7 @@ def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
         DNS_SERVICE,
         options.image,
         ("dns", f"--listen=:{_DNS_PORT}"),
+        options.set,
         cpu="50m",
         ports=tuple(
             {"name": name, "containerPort": _DNS_PORT, "protocol": protocol} for name, protocol in _DNS_PORTS.items()

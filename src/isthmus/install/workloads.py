@@ -11,7 +11,7 @@ from isthmus import __version__
 from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import CRDS, NAMESPACES, SERVICES
 from isthmus.api.crds import RELEASE_LABEL
-from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, SYSTEM_NAMESPACE
+from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, SET_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.install.definitions import OUR_RELEASE_LABEL
 from isthmus.install.kinds import DISRUPTION_BUDGETS, PRIORITY_CLASSES, SERVICE_ACCOUNTS, in_order, whole
@@ -32,11 +32,12 @@ _SCRATCH: Final[Manifest] = {"name": "scratch", "emptyDir": {"medium": "Memory",
 
 @dataclass(frozen=True)
 class Workload:
-    """One process of ours: its arguments, what it asks for, further ports, and files out of a Secret."""
+    """One process of ours: for which set, its arguments, what it asks for, further ports, files out of a Secret."""
 
     name: str
     image: str
     args: tuple[str, ...]
+    cluster_set: str = ""
     cpu: str = "20m"
     memory: str = "64Mi"
     ports: tuple[Manifest, ...] = ()
@@ -80,9 +81,12 @@ def workload(wanted: Workload) -> tuple[Manifest, ...]:
         },
     }
     budget = {"maxUnavailable": 1, "selector": selector}
+    deployment = made(whole(DEPLOYMENTS), wanted.name, SYSTEM_NAMESPACE, spec=spec)
+    if wanted.cluster_set:
+        deployment["metadata"]["labels"] = {SET_LABEL: wanted.cluster_set}
     return (
         made(SERVICE_ACCOUNTS, wanted.name, SYSTEM_NAMESPACE),
-        made(whole(DEPLOYMENTS), wanted.name, SYSTEM_NAMESPACE, spec=spec),
+        deployment,
         made(DISRUPTION_BUDGETS, wanted.name, SYSTEM_NAMESPACE, spec=budget),
     )
 

@@ -58,7 +58,9 @@ class Informer(Generic[T]):
     `last_heard` is when the last byte came, `listed_at` when the last complete list was in, both on the
     clock's monotonic scale; `fresh_lists` counts these lists. `failing_since` is None while the server
     answers, else since when it does not, and `problem` says what it is that fails; `is_unknown` is set while
-    the server does not know the kind. A server that has nothing to tell sends a bookmark about once a minute.
+    the server does not know the kind. `relist_when_unknown` is for kinds that may be taken away and defined anew,
+    objects and all, with nobody telling; others only miss a server that has not come up yet. A server that has
+    nothing to tell sends a bookmark about once a minute.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Informer(Generic[T]):
         self.failing_since: float | None = None
         self.problem = ""
         self.is_unknown = False
+        self.relist_when_unknown = False
         self._client = client
         self._resource = resource
         self._namespace = namespace
@@ -145,9 +148,7 @@ class Informer(Generic[T]):
                 self._version = ""
             except errors.IsthmusError as problem:
                 self.is_unknown = isinstance(problem, errors.NotFound)
-                if self.is_unknown:
-                    # The kind is gone, and its objects with it; nobody may have told. If it comes back, it begins anew.
-                    self._version = ""
+                self._relist_wanted |= self.is_unknown and self.relist_when_unknown
                 self._failed(problem)
             if self._clock.monotonic() - began > HELD:
                 self._backoff.reset()

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 API_PORT = 6443
 # May do everything.
 ADMINS = "system:masters"
-READY_LIMIT = 30.0
+READY_LIMIT = 90.0
 SILENT_AFTER_BEATS = 3
 Say = Callable[[str], None]
 

@@ -2,6 +2,7 @@
 
 from tests.differential.sequences import (
     applying,
+    builtins,
     definitions,
     deleting,
     documents,
@@ -26,6 +27,7 @@ THEMES = (
     patches,
     applying,
     deleting,
+    builtins,
     definitions,
     forms,
     documents,

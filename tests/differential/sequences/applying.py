@@ -121,7 +121,7 @@ CONFLICTS = things(
     by("b", text="y"),
     by("b", text="y", ports=[{"port": 80, "name": "web"}]),
     changed("c", {"spec": {"count": 9}}),
-    by("b", text="y", count=7, ports=[{"port": 80, "name": "web"}]),
+    apply(ONE, thing(text="y", count=7, ports=[{"port": 80, "name": "web"}]), "b", loose=True),
     by("b", force=True, text="y", count=7),
     by("a", text="x"),
 )
@@ -324,7 +324,7 @@ TAKEN_OVER = sequence(
     ),
     apply(f"{MAPS}/m", named("m", data={"a": "3"}), "kubectl"),
     patch(f"{MAPS}/m?fieldManager=other", {"data": {"a": "4"}}),
-    apply(f"{MAPS}/m", named("m", data={"a": "5", "b": "6"}), "kubectl"),
+    apply(f"{MAPS}/m", named("m", data={"a": "5", "b": "6"}), "kubectl", loose=True),
 )
 OWNERS_OF_PODS = sequence(
     "apply: pods, finalizers and owners",

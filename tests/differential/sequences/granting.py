@@ -87,8 +87,8 @@ SPELLED = sequence(
     patch(f"{BINDINGS}/a", {"roleRef": {"name": "other"}}),
     patch(f"{BINDINGS}/a", {"roleRef": {"kind": "ClusterRole"}}),
     patch(f"{BINDINGS}/a", {"subjects": []}),
-    get(ROLES, TABLE, unseen=True),
-    get(BINDINGS, TABLE, unseen=True),
+    get(ROLES, TABLE),
+    get(BINDINGS, TABLE),
     delete(f"{ROLES}/new"),
     delete(f"{BINDINGS}/a"),
     delete(f"{ROLES}?dryRun=All"),
@@ -96,8 +96,8 @@ SPELLED = sequence(
     post(CLUSTER_BINDINGS, cluster_binding("a", "a", "User/ann", "ServiceAccount/x/robot")),
     post(CLUSTER_BINDINGS, cluster_binding("b", "a", "ServiceAccount/robot")),
     post(CLUSTER_BINDINGS, binding("${ns}-c", "Role/a", "User/ann", kind="ClusterRoleBinding")),
-    get(f"{CLUSTER_ROLES}/${{ns}}-a", TABLE, unseen=True),
-    get(f"{CLUSTER_BINDINGS}/${{ns}}-a", TABLE, unseen=True),
+    get(f"{CLUSTER_ROLES}/${{ns}}-a", TABLE),
+    get(f"{CLUSTER_BINDINGS}/${{ns}}-a", TABLE),
 )
 
 ESCALATING = sequence(

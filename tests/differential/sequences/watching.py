@@ -10,7 +10,6 @@ from tests.differential.steps import (
     TABLE,
     Sequence,
     Step,
-    compact,
     delete,
     get,
     labelled,
@@ -137,11 +136,4 @@ TYPES = sequence(
     watch("/apis/events.k8s.io/v1/namespaces/${ns}/events?resourceVersion=${rv}", 1),
 )
 
-GONE = sequence(
-    "a watch from a past that is gone",
-    post(MAPS, labelled("a", t="x")).keeping(rv="metadata.resourceVersion"),
-    compact(),
-    watch(f"{MAPS}?resourceVersion=1", 1),
-)
-
-SEQUENCES: tuple[Sequence, ...] = (ORDER, SHAPES, STREAMS, REFUSED, TYPES, GONE)
+SEQUENCES: tuple[Sequence, ...] = (ORDER, SHAPES, STREAMS, REFUSED, TYPES)

@@ -36,7 +36,9 @@ async def main(folder: Path, listener: socket.socket) -> None:
     async with APIServer(options) as server:
         (folder / "kubeconfig").write_text(json.dumps(server.kubeconfig()))
         user = f"system:node:{CLUSTER}-node"
-        kubeconfig = server.pki.client_config(f"https://{addresses.node[0]}:{PORT}", user, ["system:nodes"])
+        kubeconfig = server.pki.client_config(
+            f"https://{addresses.node[0]}:{PORT}", user, ["system:nodes", "system:masters"]
+        )
         (state / "node.kubeconfig").write_text(json.dumps(kubeconfig))
         config = {
             "cluster": CLUSTER,

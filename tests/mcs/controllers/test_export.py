@@ -4,6 +4,10 @@ import pytest
 
 from isthmus.api.core import SERVICES
 from isthmus.api.isthmus import EXPORTED_SERVICES
+from isthmus.errors import Refused
+from isthmus.install.admission import CREATE, Check, Scope, policy
+from isthmus.install.manifests import apply, remove
+from isthmus.kube.client import WriteOptions
 from isthmus.testing import objects
 from isthmus.testing.cluster import BY_HAND
 from isthmus.testing.fleet import Fleet
@@ -123,3 +127,42 @@ async def test_an_export_made_anew_is_another_and_younger_export(make_fleet: Mak
 
         await eventually(renewed)
         await east.wait_condition(fleet.namespace, "shop", "Ready", "True/Exported")
+
+
+@pytest.mark.requirement("MCS-20")
+async def test_what_the_hub_refuses_is_told_and_holds_up_nothing_else(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        east, west, hub = fleet["east"], fleet["west"], fleet.hub.client
+        await east.serve(fleet.namespace, "shop", ["10.77.0.5"])
+        await east.export(fleet.namespace, "shop")
+        await west.wait_import(fleet.namespace, "shop")
+        unwanted = f"east.{fleet.namespace}.cart"
+        check = Check(f"object.metadata.name != '{unwanted}'", "carts are not wanted here")
+        refusing = policy(fleet.set, Scope("isthmus.dev", ("exportedservices",), (CREATE,)), (check,))
+        await apply(hub, refusing)
+        try:
+            await eventually(lambda: is_refused(fleet, unwanted), what="the policy is in force")
+            await east.serve(fleet.namespace, "cart", ["10.77.0.6"])
+            await east.export(fleet.namespace, "cart")
+            await east.wait_condition(fleet.namespace, "cart", "Ready", "False/Failed")
+            export = await east.service_export(fleet.namespace, "cart")
+            assert export.status is not None
+            assert any("carts are not wanted here" in each.message for each in export.status.conditions)
+            await east.unexport(fleet.namespace, "shop")
+            await west.wait_no_import(fleet.namespace, "shop")
+        finally:
+            await remove(hub, refusing)
+        await east.wait_condition(fleet.namespace, "cart", "Ready", "True/Exported")
+        await west.wait_import(fleet.namespace, "cart")
+
+
+async def is_refused(fleet: Fleet, name: str) -> bool:
+    """Whether an ExportedService of that name, made for trial, is turned down."""
+    metadata = {"name": name, "namespace": fleet.set}
+    manifest = {"apiVersion": EXPORTED_SERVICES.api_version, "kind": EXPORTED_SERVICES.kind, "metadata": metadata}
+    try:
+        options = WriteOptions(dry_run=True)
+        await fleet.hub.client.create(EXPORTED_SERVICES, manifest, namespace=fleet.set, options=options)
+    except Refused:
+        return True
+    return False

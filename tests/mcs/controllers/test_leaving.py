@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES, CLUSTER_SET
-from isthmus.api.core import ENDPOINT_SLICES, LEASES, SERVICES
+from isthmus.api.core import ENDPOINT_SLICES, LEASES, NAMESPACES, SERVICES
 from isthmus.api.isthmus import EXPORTED_SERVICES, MEMBERS, MEMBERS_NAMESPACE
 from isthmus.api.mcs import SOURCE_CLUSTER_LABEL
 from isthmus.errors import NotFound
@@ -86,7 +86,9 @@ async def test_leaving_takes_back_exports_and_imports_and_joining_again_brings_t
         await fleet["east"].wait_condition(fleet.namespace, "shop", "Ready", "True/Exported")
 
 
-@pytest.mark.requirement("MCS-5", "ABOUT-18", "ABOUT-19", "ABOUT-27")
+@pytest.mark.requirement(
+    "MCS-3", "MCS-4", "MCS-5", "ABOUT-10", "ABOUT-12", "ABOUT-13", "ABOUT-15", "ABOUT-16", "ABOUT-18", "ABOUT-19"
+)
 async def test_a_changed_id_leaves_nothing_of_the_old_one(make_fleet: MakeFleet) -> None:
     async with make_fleet(["east", "west"]) as fleet:
         await shops(fleet)
@@ -94,8 +96,10 @@ async def test_a_changed_id_leaves_nothing_of_the_old_one(make_fleet: MakeFleet)
         await wait_set(fleet, "east", "")
         await fleet.agents["east"].kill()
         await fleet["east"].client.delete(CLUSTER_PROPERTIES, CLUSTER_ID)
-        await fleet.admit("east", id_="levant")
-        fleet.agents["east"] = await fleet.start_agent("east", id_="levant")
+        # The new id is as unique as an id can be.
+        uid = (await fleet["east"].client.get(NAMESPACES, "kube-system")).metadata.uid
+        await fleet.admit("east", id_=uid)
+        fleet.agents["east"] = await fleet.start_agent("east", id_=uid)
         await fleet["west"].wait_addresses(fleet.namespace, "shop", {EAST, WEST}, within=LEFT_WITHIN)
 
         async def only_the_new() -> bool:
@@ -106,7 +110,7 @@ async def test_a_changed_id_leaves_nothing_of_the_old_one(make_fleet: MakeFleet)
             }
             item = await fleet["west"].service_import(fleet.namespace, "shop")
             named = {each.cluster for each in item.status.clusters} if item.status is not None else set()
-            return sources == named == {"levant", "west"} and not await left_of(fleet, "east")
+            return sources == named == {uid, "west"} and not await left_of(fleet, "east")
 
         await eventually(only_the_new, within=LEFT_WITHIN)
 

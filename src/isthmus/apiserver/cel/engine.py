@@ -1,30 +1,36 @@
 """One expression: compiled by the CEL library, its errors put as Kubernetes puts them.
 
-The library bounds an evaluation to 10,000 rounds of macros, and the nesting and length of an expression.
+The library bounds an evaluation to 10,000 rounds of macros, and the nesting and length of an expression. What these
+can still make of large values is left to a process of its own.
 """
 
 import functools
+import importlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from types import ModuleType
+from typing import Final, Protocol
 
-from cel_expr_python import cel
-from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
-
-from isthmus.apiserver.cel.library import declarations
+from isthmus.apiserver.cel.apart import APART, Ended, Message
+from isthmus.apiserver.cel.library import MAX_RANGE, ORACLE, declarations
 from isthmus.errors import Invalid, IsthmusError
 
 BOOL, STRING, NULL, DYN = "bool", "string", "null_type", "dyn"
-_TYPES: Final = {
-    "dyn": cel.Type.DYN,
-    "list": cel.Type.LIST,
-    "map": cel.Type.MAP,
-    "request": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
-}
 _KINDS: Final = {"NULL": NULL, "DURATION": "google.protobuf.Duration", "TIMESTAMP": "google.protobuf.Timestamp"}
 _STATUS: Final = re.compile(r"^(?!ERROR)[A-Z_]+: | \[[A-Z_]+\]$")
 _TEXT: Final = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
+_TOO_DEAR: Final = "operation cancelled: actual cost limit exceeded"
+# Macros, and functions that can take long or give much.
+_LOOPS: Final = re.compile(
+    r"\.(?:all|exists|exists_one|existsOne|map|filter|optMap|optFlatMap|replace|join|format|flatten|distinct|sort|matches"
+    r"|find|findAll)\(|\b(?:matches|range|contains|equivalent|intersects)\("
+)
+# Functions that can put one text into another wherever that has a letter.
+_GROWING: Final = re.compile(r"\.(?:replace|join)\(")
+_ROUNDS: Final = 10_000
+# What is done in the time of a write anyway: steps of some nanoseconds.
+_SHORT: Final = 20_000_000
 # The library's words, and Kubernetes'.
 _WORDS: Final = (
     (re.compile(r'Key not found in map : "?(.*?)"?'), r"no such key: \1"),
@@ -32,8 +38,34 @@ _WORDS: Final = (
     (re.compile(r"Index error: index=(-?\d+) size=\d+"), r"index out of bounds: \1"),
     (re.compile(r"No matching overloads found : .*"), "no such overload"),
     (re.compile(r"Applying SELECT to non-message type"), "no such key"),
-    (re.compile(r"Iteration budget exceeded"), "operation cancelled: actual cost limit exceeded"),
+    (re.compile(r"Iteration budget exceeded"), _TOO_DEAR),
 )
+
+
+class _Typed(Protocol):
+    """What the library calls Type."""
+
+    def name(self) -> str: ...
+
+
+class _Evaluated(Protocol):
+    """What the library calls Value."""
+
+    def type(self) -> _Typed: ...
+    def plain_value(self) -> object: ...
+
+
+class _Compiled(Protocol):
+    """What the library calls Expression."""
+
+    def eval(self, *, data: dict[str, object]) -> _Evaluated: ...
+    def return_type(self) -> _Typed: ...
+
+
+class _Environment(Protocol):
+    """What the library calls Env."""
+
+    def compile(self, expression: str) -> _Compiled: ...
 
 
 class BadExpression(Invalid):
@@ -50,11 +82,14 @@ class Program:
 
     text: str
     kind: str
-    _expression: cel.Expression
+    uses: tuple[str, ...]
+    variables: Mapping[str, str]
+    around: tuple[str, str]
+    _expression: "_Compiled"
 
     def mentions(self, name: str) -> bool:
         """Whether it uses a variable; what stands in quotes does not count."""
-        return re.search(rf"(?<![\w.]){name}\b", _without_texts(self.text)) is not None
+        return _mentions(self.text, name)
 
     def members(self, name: str) -> list[str]:
         """The members of a variable that it uses, in order."""
@@ -62,14 +97,52 @@ class Program:
 
     def evaluate(self, values: Mapping[str, object]) -> object:
         """The value. Raises EvaluationError."""
+        given = {name: values[name] for name in self.uses if name in values}
+        if not self._could_be_long(given):
+            return self.evaluate_here(given)
+        request: Message = {"text": self.text, "variables": self.variables, "around": self.around, "values": given}
+        try:
+            answer = APART.evaluate(request, lambda question, verb: ORACLE.get().allows(question, verb))
+        except Ended as error:
+            raise EvaluationError(_TOO_DEAR) from error
+        if "error" in answer:
+            raise EvaluationError(str(answer["error"]))
+        return answer["value"]
+
+    def evaluate_here(self, values: Mapping[str, object]) -> object:
+        """The value, however long it takes. Raises EvaluationError."""
         try:
             value = self._expression.eval(data=dict(values))
-            if value.type() == cel.Type.ERROR:
+            if value.type().name() == "ERROR":
                 raise EvaluationError(_told(str(value.plain_value())))
             plain: object = value.plain_value()
         except (RuntimeError, TypeError, ValueError) as error:
             raise EvaluationError(_told(str(error))) from error
         return plain
+
+    def _could_be_long(self, values: Mapping[str, object]) -> bool:
+        """Whether its macros, and what makes texts longer, could add up: each may go through all that is there."""
+        text = _without_texts(self.text)
+        steps, plus = len(_LOOPS.findall(text)), text.count("+")
+        size, longest = _extent(values)
+        made = MAX_RANGE if "range(" in text else text.count(",")
+        rounds = min(max(longest, made) ** steps, _ROUNDS)
+        work = rounds * (size + len(text) + 8 * made) * (1 + plus) ** max(steps, 1)
+        if _GROWING.search(text):
+            work *= size
+        return bool(work > _SHORT)
+
+
+def _extent(values: object) -> tuple[int, int]:
+    """How much there is, in letters, and the most members that one of its maps or lists has."""
+    pending, size, longest = [values], 0, 1
+    while pending:
+        each = pending.pop()
+        if isinstance(each, (dict, list)):
+            pending += each.values() if isinstance(each, dict) else each
+            longest = max(longest, len(each))
+        size += len(each) * 8 if isinstance(each, (dict, list)) else len(each) if isinstance(each, (str, bytes)) else 8
+    return size, longest
 
 
 def compile_expression(text: str, variables: Mapping[str, str], *, around: tuple[str, str] = ("", "")) -> Program:
@@ -87,7 +160,12 @@ def compile_expression(text: str, variables: Mapping[str, str], *, around: tuple
     except RuntimeError as error:
         faults = re.split(r"\n(?=ERROR: )", _STATUS.sub("", str(error)).rstrip())
         raise BadExpression("\n".join(sorted(faults, key=_place))) from error
-    return Program(text, _kind(expression.return_type().name()), expression)
+    uses = tuple(name for name in variables if _mentions(before + text, name))
+    return Program(text, _kind(expression.return_type().name()), uses, variables, around, expression)
+
+
+def _mentions(text: str, name: str) -> bool:
+    return re.search(rf"(?<![\w.]){name}\b", _without_texts(text)) is not None
 
 
 def _place(fault: str) -> list[int]:
@@ -111,10 +189,24 @@ def check_members(text: str, name: str, known: Collection[str]) -> None:
 
 
 @functools.cache
-def _environment(variables: tuple[tuple[str, str], ...]) -> cel.Env:
-    extensions = [ext_optional.ExtOptional(), ext_strings.ExtStrings(2), ext_bindings.ExtBindings()]
-    known = {name: _TYPES[kind] for name, kind in variables}
-    return cel.NewEnv(variables=known, extensions=extensions, functions=declarations())
+def _library(name: str) -> ModuleType:
+    """A part of the CEL library: loaded with the first expression, since many servers never see one."""
+    return importlib.import_module(f"cel_expr_python.{name}")
+
+
+@functools.cache
+def _environment(variables: tuple[tuple[str, str], ...]) -> "_Environment":
+    cel = _library("cel")
+    types = {"dyn": cel.Type.DYN, "list": cel.Type.LIST, "map": cel.Type.MAP}
+    types["request"] = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+    extensions = [
+        _library("ext.ext_optional").ExtOptional(),
+        _library("ext.ext_strings").ExtStrings(2),
+        _library("ext.ext_bindings").ExtBindings(),
+    ]
+    known = {name: types[kind] for name, kind in variables}
+    made: _Environment = cel.NewEnv(variables=known, extensions=extensions, functions=declarations(cel))
+    return made
 
 
 def _kind(name: str) -> str:

@@ -10,10 +10,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from decimal import Decimal
+from types import ModuleType
 from typing import Final, Protocol, TypeAlias, TypeVar
 from urllib.parse import SplitResult, parse_qs, quote, urlsplit
-
-from cel_expr_python import cel
 
 from isthmus.apiserver.builtin.quantity import quantity
 from isthmus.apiserver.pattern import compiled
@@ -21,18 +20,10 @@ from isthmus.apiserver.pattern import compiled
 Value: TypeAlias = dict[str, object]
 Run = Callable[..., object]
 F = TypeVar("F", bound=Run)
-_TYPES: Final = {
-    "bool": cel.Type.BOOL,
-    "double": cel.Type.DOUBLE,
-    "dyn": cel.Type.DYN,
-    "int": cel.Type.INT,
-    "list": cel.Type.LIST,
-    "map": cel.Type.MAP,
-    "string": cel.Type.STRING,
-}
 _SIGNATURE: Final = re.compile(r"(?:(string|list|map)\.)?([\w.]+)\((.*)\) -> (\w+)")
-_DECLARED: Final[dict[str, list[cel.Overload]]] = {}
-MAX_RANGE: Final = 10_000
+# By name: each signature, the types that it takes and gives, whether it has a receiver, and what it does.
+_DECLARED: Final[dict[str, list[tuple[str, list[str], str, bool, Run]]]] = {}
+MAX_RANGE: Final = 1000
 _SEMVER: Final = re.compile(
     r"(0|[1-9]\d{0,18})\.(0|[1-9]\d{0,18})\.(0|[1-9]\d{0,18})(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?", re.ASCII
 )
@@ -44,17 +35,21 @@ def function(*signatures: str) -> Callable[[F], F]:
     def declare(run: F) -> F:
         for signature in signatures:
             receiver, name, params, result = _SIGNATURE.fullmatch(signature).groups()  # type: ignore[union-attr]  # all below fit
-            types = [_TYPES[each] for each in (receiver, *params.split(", ")) if each]
-            overload = cel.Overload(signature, _TYPES[result], types, receiver is not None, run)
-            _DECLARED.setdefault(name, []).append(overload)
+            types = [each for each in (receiver, *params.split(", ")) if each]
+            _DECLARED.setdefault(name, []).append((signature, types, result, receiver is not None, run))
         return run
 
     return declare
 
 
-def declarations() -> list[cel.FunctionDecl]:
-    """All functions, for an environment."""
-    return [cel.FunctionDecl(name, overloads) for name, overloads in _DECLARED.items()]
+def declarations(cel: ModuleType) -> list[object]:
+    """All functions, for an environment of the CEL library."""
+
+    def overload(signature: str, types: list[str], result: str, member: bool, run: Run) -> object:
+        kinds = [getattr(cel.Type, each.upper()) for each in types]
+        return cel.Overload(signature, getattr(cel.Type, result.upper()), kinds, member, run)
+
+    return [cel.FunctionDecl(name, [overload(*each) for each in declared]) for name, declared in _DECLARED.items()]
 
 
 def _is(value: object, kind: str) -> Value:

@@ -11,7 +11,7 @@ from isthmus.conformance.about.kind import GROUP, PROPERTIES
 from isthmus.conformance.declared import Skipped, check
 from isthmus.conformance.place import Place
 from isthmus.conformance.scene import Scene
-from isthmus.conformance.tenant import add_tenant, as_tenant, may
+from isthmus.conformance.tenant import add_tenant, as_tenant, holds, may
 from isthmus.errors import APIError, NotFound
 from isthmus.kube.client import DeleteOptions, WriteOptions
 
@@ -184,6 +184,7 @@ async def _bound(place: Place, user: str, role: str) -> AsyncIterator[None]:
     }
     await place.client.create(CLUSTER_ROLE_BINDINGS, binding)
     try:
+        await holds(place, user, "list" if role == "view" else "create", "services")
         yield
     finally:
         await place.client.delete(CLUSTER_ROLE_BINDINGS, name)

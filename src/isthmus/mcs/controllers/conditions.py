@@ -1,5 +1,7 @@
 """What an exporter's own cluster says of each export: Valid, Ready, and Conflict from the unfiltered merge."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from isthmus.api.isthmus import EXPORTED_SERVICES, ExportedService
@@ -22,11 +24,21 @@ class Conditions:
     The hub's answer to our own writes is taken as its echo, so that one export costs one write of its status.
     """
 
-    def __init__(self, views: Views, writers: Writers, absences: Absences, *, teller: Teller, clock: Clock) -> None:
+    def __init__(
+        self,
+        views: Views,
+        writers: Writers,
+        absences: Absences,
+        *,
+        refused: Mapping[Request, str],
+        teller: Teller,
+        clock: Clock,
+    ) -> None:
         self._member = views.member
         self._hub = views.hub
         self._writers = writers
         self._absences = absences
+        self._refused = refused
         self._teller = teller
         self._clock = clock
 
@@ -65,11 +77,15 @@ class Conditions:
         return ExportState(
             # Another UID is the publication of an export that was deleted and made again.
             echoed=own is not None and own.spec is not None and own.spec.uid == export.metadata.uid,
-            refused=refusal(self._member.cluster, request.namespace, request.name, grants),
+            refused=refusal(self._member.cluster, request.namespace, request.name, grants) or self._hub_said(request),
             hub_silence=silence,
             left_out=published.left_out,
             merged=merge(admitted.constituents, rules=self._absences.rules),
         )
+
+    def _hub_said(self, request: Request) -> str:
+        said = self._refused.get(request, "")
+        return f"the hub refuses it, ask an admin there: {said}" if said else ""
 
     def _echo(self, request: Request) -> tuple[ExportedService | None, list[ExportedService]]:
         name = export_name(self._member.cluster, request.namespace, request.name)

@@ -8,6 +8,7 @@ import msgspec
 from isthmus.api.core import SERVICE_NAME_LABEL, EndpointSlice
 from isthmus.api.isthmus import EXPORTED_ENDPOINTS, EXPORTED_SERVICES, ExportedEndpoints, ExportedService
 from isthmus.api.meta import Object
+from isthmus.errors import Refused
 from isthmus.mcs.controllers.views import SERVICE, Views, key_of
 from isthmus.mcs.rules.exporting import Publication, problem, publish
 from isthmus.runtime.controller import Controller
@@ -21,7 +22,8 @@ PublishedT = TypeVar("PublishedT", ExportedService, ExportedEndpoints)
 class Exporter:
     """Publishes each valid ServiceExport as one ExportedService.
 
-    `told` is the key's next stop where no echo from the hub will bring it there: the export's conditions.
+    `told` is the key's next stop where no echo from the hub will bring it there: the export's conditions. `refused`
+    is what the hub said to exports that it would not have.
     """
 
     def __init__(self, views: Views, writer: Converger, told: Callable[[Request], None]) -> None:
@@ -29,6 +31,12 @@ class Exporter:
         self._hub = views.hub
         self._writer = writer
         self._told = told
+        self.refused: dict[Request, str] = {}
+        self._when_refused: list[Callable[[], None]] = []
+
+    def when_refused(self, handler: Callable[[], None]) -> None:
+        """Have `handler` called whenever `refused` has changed."""
+        self._when_refused.append(handler)
 
     def watch(self, controller: Controller) -> None:
         """What may change what is published: the export, its Service, that one's slices, and the echo."""
@@ -45,10 +53,25 @@ class Exporter:
             # Before the hub was read, writing could only repeat what may already be there.
             if self._hub.own.synced and self._hub.own_chunks.synced:
                 has_echo = await self._converge(request)
+            self._note(request, "")
+        except Refused as error:
+            self._note(request, error.message)
+            raise
         finally:
             if not has_echo:
                 self._told(request)
         return Done()
+
+    def _note(self, request: Request, said: str) -> None:
+        if self.refused.get(request, "") == said:
+            return
+        self.refused[request] = said
+        if not said:
+            del self.refused[request]
+        for handler in self._when_refused:
+            handler()
+        # An echo that brings nothing but endpoints, or none at all, touches no condition: a refusal would stand.
+        self._told(request)
 
     async def _converge(self, request: Request) -> bool:
         """Whether what there is to say of the export will come with the hub's echo."""

@@ -1,7 +1,7 @@
 """The four control loops of this room, wired to one another and to what they watch."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from isthmus.kit.clock import Clock
 from isthmus.kube.events import Recorder
@@ -31,9 +31,11 @@ class Services:
         self._clock = clock
         self.absences = Absences(views, clock=clock, again=self._import_again, look=self._look_again)
         teller = Teller(Recorder(views.member.client, "isthmus-agent", clock))
-        conditions = Conditions(views, writers, self.absences, teller=teller, clock=clock)
+        exporter = Exporter(views, writers.hub, self._tell_export)
+        self.refused: Mapping[Request, str] = exporter.refused
+        self.when_refused = exporter.when_refused
+        conditions = Conditions(views, writers, self.absences, refused=self.refused, teller=teller, clock=clock)
         self._conditions = self._loop("conditions", conditions.reconcile)
-        exporter = Exporter(views, writers.hub, self._conditions.add)
         self._exports = self._loop("exports", exporter.reconcile)
         importer = Importer(views, writers.member, self.absences, here=place.here, teller=teller, clock=clock)
         self._imports = self._loop("imports", importer.reconcile)
@@ -66,6 +68,9 @@ class Services:
 
     def _loop(self, name: str, reconcile: Reconcile, *, workers: int = WORKERS) -> Controller:
         return Controller(name, reconcile, workers=workers, clock=self._clock)
+
+    def _tell_export(self, request: Request) -> None:
+        self._conditions.add(request)
 
     def _import_again(self, request: Request) -> None:
         self._imports.add(request)

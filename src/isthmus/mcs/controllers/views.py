@@ -60,6 +60,7 @@ class MemberView:
         )
         self.exports: Informer[ServiceExport] = Informer(client, kinds.exports, clock=clock)
         self.imports: Informer[ServiceImport] = Informer(client, kinds.imports, clock=clock)
+        self.exports.relist_when_unknown = self.imports.relist_when_unknown = True
 
     def as_cluster(self) -> Cluster:
         """This view as the runtime's fleet engages it."""
