@@ -248,10 +248,10 @@ CREATING = sequence(
 DOORS = sequence(
     "paths that lead to no resource have rights of their own",
     post(CLUSTER_ROLES, cluster_role("r", urls("/logs/*", "/metrics"), urls("/debug*", verbs="*"), urls("/exact"))),
-    post(CLUSTER_BINDINGS, cluster_binding("r", "r", "User/ann")),
-    *once("ann", get("/exact", unseen=True), 404),
+    post(CLUSTER_BINDINGS, cluster_binding("r", "r", "User/dora")),
+    *once("dora", get("/exact", unseen=True), 404),
     *by(
-        "ann",
+        "dora",
         get("/exact/"),
         get("/exact/below"),
         get("/logs"),
