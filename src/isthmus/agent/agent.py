@@ -51,6 +51,7 @@ class Agent:
         self._clock = clock
         self._clients = (member, hub)
         self._manager = Manager()
+        self._left = asyncio.Event()
         self._look_with(KNOWN)
 
     def _look_with(self, kinds: Kinds) -> None:
@@ -69,13 +70,11 @@ class Agent:
 
     async def run(self) -> None:
         """Work until cancelled, or until the cluster has left its set and everything is taken back."""
-        try:
-            await self._work()
-        except _Left:
-            # A task group that ends by an error forgets that it was cancelled too: who lost the lease must not go on.
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise asyncio.CancelledError from None
+        # Two ways to end, one of them by ourselves: whoever cancels us, at whatever moment, is heard.
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(self._work(), name="work")
+            await self._left.wait()
+            working.cancel()
 
     async def _work(self) -> None:
         registration = await self._register()
@@ -85,10 +84,7 @@ class Agent:
         self._manager.fleet.engage(Cluster(member.name, member.client, (*member.informers, properties)))
         self._begin(registration, properties)
         self._manager.also("namespaces", self._follow_namespaces)
-        try:
-            await self._manager.run()
-        except* _Left as left:
-            raise _Left from left
+        await self._manager.run()
 
     async def _register(self) -> Registration:
         """Who we are, with what only the member's API server knows; without it there is nothing to do yet."""
@@ -157,7 +153,8 @@ class Agent:
                 log.warning("still said to be in the set", extra={"error": str(error)})
                 await self._clock.sleep(backoff.next())
             else:
-                raise _Left
+                self._left.set()
+                return
 
     async def _follow_namespaces(self) -> None:
         """Choose what to watch on the hub by the namespaces that are here, then watch it."""
@@ -183,7 +180,3 @@ class Agent:
         )
         heartbeat.when_lost(hub_forgot)
         return heartbeat
-
-
-class _Left(IsthmusError):
-    """The cluster is a member no longer, and nothing of its membership is left here."""

@@ -103,9 +103,20 @@ class _Relay:
     async def _accept(self, sock: socket.socket) -> None:
         sock.listen(_BACKLOG)
         loop = asyncio.get_running_loop()
-        while True:
-            accepted, peer = await loop.sock_accept(sock)
-            self._tasks.create_task(self._carry(accepted, peer[0]), name=f"relayed {self.route.name}")
+        # Not `sock_accept`: cancelled at the wrong moment, it would leave a connection to nobody.
+        loop.add_reader(sock, self._begin, sock)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            loop.remove_reader(sock)
+
+    def _begin(self, sock: socket.socket) -> None:
+        try:
+            accepted, peer = sock.accept()
+        except OSError:
+            return
+        accepted.setblocking(False)
+        self._tasks.create_task(self._carry(accepted, peer[0]), name=f"relayed {self.route.name}")
 
     async def _carry(self, accepted: socket.socket, client: str) -> None:
         # What goes wrong with one connection is its two ends' business.
