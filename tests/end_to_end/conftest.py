@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -112,8 +113,7 @@ class CommandLine:
 @pytest.fixture(scope="session")
 def short_folder() -> Iterator[Path]:
     """A folder whose path leaves room for the names of Unix sockets."""
-    folder = Path("/tmp") / f"isthmus-{os.getpid()}"
-    folder.mkdir(mode=0o700)
+    folder = Path(tempfile.mkdtemp(prefix="isthmus-", dir="/tmp"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
