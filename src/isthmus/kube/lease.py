@@ -213,7 +213,7 @@ class Heartbeat:
                     await self._beat()
                 pause = self._every
             except (errors.IsthmusError, TimeoutError) as problem:
-                facts = {"lease": f"{self._namespace}/{self._name}", "problem": str(problem)}
+                facts = {"lease": f"{self._namespace}/{self._name}", "problem": str(problem) or "no answer in time"}
                 log.warning("no heartbeat", extra=facts)
                 pause = self._every / 5
             await self._clock.sleep(max(0.0, began + pause - self._clock.monotonic()))
