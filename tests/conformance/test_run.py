@@ -95,7 +95,9 @@ def test_a_cluster_without_the_kinds_is_refused_with_the_next_step(judged: Set) 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 async def test_a_run_that_is_broken_off_deletes_its_namespaces(judged: Set, sent: signal.Signals) -> None:
     words = ["conformance", "mcs", "--contexts=east,west", "--focus=C-26", f"--kubeconfig={judged.files.kubeconfig}"]
-    process = subprocess.Popen([ISTHMUS, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ)
+    # Whoever runs the tests in the background of a shell has SIGINT ignored, and passes that on.
+    command = ["env", "--default-signal=INT", str(ISTHMUS), *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ)
     async with Client(load_kubeconfig([judged.files.kubeconfig], context="west")) as client:
 
         async def made() -> list[str]:
