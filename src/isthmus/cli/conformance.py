@@ -1,7 +1,6 @@
 """`isthmus conformance mcs` and `about`: judge any implementation by what can be seen from outside."""
 
 import asyncio
-import contextlib
 import signal
 import sys
 from collections.abc import Callable
@@ -121,8 +120,7 @@ async def _broken_off_in_order(wanted: Options) -> Report:
     """The run; SIGTERM ends it as Ctrl-C does, with its namespaces deleted."""
     task = asyncio.current_task()
     if task is not None:
-        with contextlib.suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         return await run(wanted, say=progress)
     except asyncio.CancelledError:
