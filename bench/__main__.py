@@ -6,7 +6,21 @@ import sys
 
 from isthmus.errors import IsthmusError
 
-ALL = ("propagation", "burst", "rolled", "memory", "crowd", "importers", "dns", "nodes", "apiserver", "local")
+ALL = (
+    "propagation",
+    "burst",
+    "rolled",
+    "memory",
+    "crowd",
+    "registry",
+    "profiles",
+    "importers",
+    "dns",
+    "nodes",
+    "apiserver",
+    "joining",
+    "local",
+)
 
 
 def main() -> int:

@@ -214,19 +214,137 @@ def unbounded(node: Manifest, path: str) -> Iterator[str]:
         yield from unbounded(inner, f"{path}.{name}")
 
 
-@pytest.mark.parametrize("crd", HUB_CRDS, ids=lambda crd: str(crd["metadata"]["name"]))
+OURS = [crd for crd in HUB_CRDS if crd["spec"]["group"] == "isthmus.dev"]
+
+
+@pytest.mark.parametrize("crd", OURS, ids=lambda crd: str(crd["metadata"]["name"]))
 def test_what_members_write_for_each_other_has_an_end(crd: Manifest) -> None:
     (version,) = crd["spec"]["versions"]
     assert list(unbounded(version["schema"]["openAPIV3Schema"], "")) == []
 
 
-def test_only_members_have_a_status() -> None:
+def test_only_what_two_write_has_a_status() -> None:
     with_status = {
         crd["spec"]["names"]["plural"]
-        for crd in HUB_CRDS
+        for crd in OURS
         if any("subresources" in version for version in crd["spec"]["versions"])
     }
-    assert with_status == {"members"}
+    assert with_status == {"members", "joinrequests"}
+
+
+PROFILES = BY_NAME["clusterprofiles.multicluster.x-k8s.io"]
+DECISIONS = BY_NAME["placementdecisions.multicluster.x-k8s.io"]
+TIME: Manifest = {"type": "string", "format": "date-time"}
+
+
+@pytest.mark.requirement("INV-2", "INV-8", "INV-13", "INV-15")
+def test_the_inventory_api_is_as_released() -> None:
+    for crd, kind in ((PROFILES, "ClusterProfile"), (DECISIONS, "PlacementDecision")):
+        (version,) = crd["spec"]["versions"]
+        assert crd["spec"]["group"] == "multicluster.x-k8s.io"
+        assert crd["spec"]["scope"] == "Namespaced"
+        assert crd["spec"]["names"] == {
+            "kind": kind,
+            "listKind": f"{kind}List",
+            "plural": f"{kind.lower()}s",
+            "singular": kind.lower(),
+        }
+        assert (version["name"], version["served"], version["storage"]) == ("v1alpha1", True, True)
+        assert "additionalPrinterColumns" not in version
+    assert PROFILES["spec"]["versions"][0]["subresources"] == {"status": {}}
+    assert "subresources" not in DECISIONS["spec"]["versions"][0]
+
+
+@pytest.mark.requirement("INV-2", "INV-13", "INV-15", "INV-25", "INV-26")
+def test_profiles_hold_what_was_released() -> None:
+    (schema,) = (bare(each["schema"]["openAPIV3Schema"]) for each in PROFILES["spec"]["versions"])
+    assert isinstance(schema, dict)
+    assert schema["required"] == ["spec"]
+    spec, status = schema["properties"]["spec"], schema["properties"]["status"]
+    assert spec == {
+        "type": "object",
+        "required": ["clusterManager"],
+        "properties": {
+            "displayName": STRING,
+            "clusterManager": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {"name": STRING},
+                "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "ClusterManager is immutable"}],
+            },
+        },
+    }
+    keyed = {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+    extension = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    cluster = {
+        "type": "object",
+        "required": ["server"],
+        "properties": {
+            "server": STRING,
+            "certificate-authority-data": {"type": "string", "format": "byte"},
+            "certificate-authority": STRING,
+            "tls-server-name": STRING,
+            "insecure-skip-tls-verify": {"type": "boolean"},
+            "proxy-url": STRING,
+            "disable-compression": {"type": "boolean"},
+            "extensions": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["name", "extension"],
+                    "properties": {"name": STRING, "extension": extension},
+                },
+            },
+        },
+    }
+    providers = keyed | {
+        "items": {"type": "object", "required": ["name"], "properties": {"name": STRING, "cluster": cluster}}
+    }
+    assert status == {
+        "type": "object",
+        "properties": {
+            "conditions": CONDITIONS,
+            "version": {"type": "object", "properties": {"kubernetes": STRING}},
+            "properties": keyed
+            | {
+                "items": {
+                    "type": "object",
+                    "required": ["name", "value"],
+                    "properties": {
+                        "name": {"type": "string", "minLength": 1, "maxLength": 253},
+                        "value": {"type": "string", "minLength": 1, "maxLength": 1024},
+                        "lastObservedTime": TIME,
+                    },
+                }
+            },
+            "accessProviders": providers,
+            "credentialProviders": providers,
+        },
+    }
+
+
+def test_decisions_hold_what_was_released() -> None:
+    (schema,) = (bare(each["schema"]["openAPIV3Schema"]) for each in DECISIONS["spec"]["versions"])
+    assert isinstance(schema, dict)
+    assert schema["required"] == ["decisions"]
+    assert schema["properties"]["schedulerName"] == STRING
+    assert schema["properties"]["decisions"] == {
+        "type": "array",
+        "minItems": 0,
+        "maxItems": 100,
+        "items": {
+            "type": "object",
+            "required": ["clusterProfileRef"],
+            "properties": {
+                "reason": STRING,
+                "clusterProfileRef": {
+                    "type": "object",
+                    "required": ["name"],
+                    "properties": {"name": STRING, "namespace": STRING},
+                },
+            },
+        },
+    }
 
 
 def test_they_survive_yaml_and_json() -> None:

@@ -7,6 +7,7 @@ import pytest
 from isthmus.api.about import CLUSTER_PROPERTIES
 from isthmus.api.core import CRDS
 from isthmus.api.crds import ABOUT_CRDS, HUB_CRDS, MCS_CRDS
+from isthmus.api.inventory import CLUSTER_PROFILES, PLACEMENT_DECISIONS
 from isthmus.api.isthmus import EXPORTED_ENDPOINTS, EXPORTED_SERVICES, MAX_PORTS, MEMBERS
 from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
 from isthmus.api.meta import Object
@@ -19,6 +20,7 @@ from isthmus.testing.waiting import eventually
 BY_HAND = WriteOptions(manager="test", force=True)
 
 
+EVERY = (*ABOUT_CRDS, *MCS_CRDS, *HUB_CRDS)
 NUMBERS = itertools.count()
 
 
@@ -27,13 +29,13 @@ async def namespace(cluster: TestCluster) -> str:
     """A namespace of its own for each test; all CRDs are there, and served."""
     name = f"crds-{next(NUMBERS)}"
     await cluster.namespace(name)
-    for crd in (*ABOUT_CRDS, *MCS_CRDS, *HUB_CRDS):
+    for crd in EVERY:
         await cluster.client.apply(CRDS, crd, options=BY_HAND)
 
     async def served() -> bool:
         listed = await cluster.client.list(CRDS)
         ours = [crd for crd in listed.items if crd["spec"]["group"] in GROUPS]
-        return len(ours) == 7 and all(conditions(crd).get("Established") == "True" for crd in ours)
+        return len(ours) == len(EVERY) and all(conditions(crd).get("Established") == "True" for crd in ours)
 
     await eventually(served)
     return name
@@ -159,3 +161,59 @@ async def test_status_is_written_on_its_own(cluster: TestCluster, namespace: str
     )
     assert after.status
     assert [each.cluster for each in after.status.clusters] == ["east"]
+
+
+@pytest.mark.requirement("INV-15", "INV-19", "CRED-6")
+async def test_profiles_are_taken_as_upstream_writes_them_and_no_otherwise(
+    cluster: TestCluster, namespace: str
+) -> None:
+    spec = {"clusterManager": {"name": "m"}}
+    await cluster.client.apply(CLUSTER_PROFILES, named(spec), namespace=namespace, options=BY_HAND)
+    condition = {
+        "type": "ControlPlaneHealthy",
+        "status": "True",
+        "reason": "Healthy",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    args = "clusterprofiles.multicluster.x-k8s.io/exec/additional-args"
+
+    def provider(extension: object) -> Manifest:
+        cluster = {"server": "https://x", "extensions": [{"name": args, "extension": extension}]}
+        return {"accessProviders": [{"name": "a", "cluster": cluster}]}
+
+    good: Manifest = {
+        "version": {"kubernetes": "v1.36.3"},
+        "conditions": [condition],
+        "properties": [{"name": "a", "value": "ä" * 1024}],
+        **provider({"args": ["x"]}),
+    }
+    patch = {"status": good}
+    await cluster.client.merge_patch(CLUSTER_PROFILES, "example", patch, namespace=namespace, subresource="status")
+    found = await cluster.client.get(CLUSTER_PROFILES, "example", namespace=namespace)
+    assert found.status is not None
+    assert found.status.access_providers[0].cluster is not None
+    assert found.status.access_providers[0].cluster.extensions[0].extension == {"args": ["x"]}
+    for bad in (
+        {"properties": [{"name": "a", "value": "x" * 1025}]},
+        {"properties": [{"name": "a", "value": ""}]},
+        {"conditions": [condition | {"reason": ""}]},
+        {"conditions": [condition | {"status": "true"}]},
+        provider(["x"]),
+    ):
+        with pytest.raises(Refused):
+            await cluster.client.merge_patch(
+                CLUSTER_PROFILES, "example", {"status": bad}, namespace=namespace, subresource="status"
+            )
+
+
+async def test_a_decision_has_at_most_a_hundred_clusters(cluster: TestCluster, namespace: str) -> None:
+    chosen = [{"clusterProfileRef": {"name": f"c{number}"}} for number in range(100)]
+    manifest = named(decisions=chosen)
+    made = await cluster.client.apply(PLACEMENT_DECISIONS, manifest, namespace=namespace, options=BY_HAND)
+    assert len(made.decisions) == 100
+    more = [*chosen, {"clusterProfileRef": {"name": "one-more"}}]
+    with pytest.raises(Refused):
+        await cluster.client.merge_patch(PLACEMENT_DECISIONS, "example", {"decisions": more}, namespace=namespace)
+    await cluster.client.merge_patch(PLACEMENT_DECISIONS, "example", {"decisions": []}, namespace=namespace)
+    await cluster.client.delete(PLACEMENT_DECISIONS, "example", namespace=namespace)

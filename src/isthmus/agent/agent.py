@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 from isthmus.about.controllers.identity import Identity, Registration
 from isthmus.agent.needs import served_properties
-from isthmus.agent.report import Report
+from isthmus.agent.outlook import Outlook
+from isthmus.agent.report import Facts, Report
 from isthmus.api.about import CLUSTER_PROPERTIES, ClusterProperty
 from isthmus.api.core import NAMESPACES
-from isthmus.api.isthmus import AGENT_MANAGER, MEMBERS_NAMESPACE
+from isthmus.api.isthmus import AGENT_MANAGER, HAS_LEFT, IMPORTS_ANNOTATION, MEMBERS_NAMESPACE, Member
 from isthmus.errors import IsthmusError
 from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client
 from isthmus.kube.informer import Informer
-from isthmus.kube.lease import Heartbeat
+from isthmus.kube.lease import FAREWELL, Heartbeat, sign_off
 from isthmus.mcs.controllers.kinds import KNOWN, Kinds, served_kinds
 from isthmus.mcs.controllers.leaving import withdraw
 from isthmus.mcs.controllers.place import Place
@@ -116,9 +117,9 @@ class Agent:
         identity.watch(loop)
         self._manager.add(loop)
         self._manager.also("departures", services.follow)
-        report = Report(
-            self.views, properties, self._place, self.writers.hub, refused=services.refused, clock=self._clock
-        )
+        outlook = self._outlook()
+        facts = Facts(properties, self._place, outlook)
+        report = Report(self.views, facts, self.writers.hub, refused=services.refused, clock=self._clock)
         reporting = Controller("report", report.reconcile, workers=1, batch=REPORT_EVERY, clock=self._clock)
         report.watch(reporting)
         services.when_refused(lambda: reporting.add(report.request()))
@@ -128,6 +129,7 @@ class Agent:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(services.run(), name="services")
                 tasks.create_task(reporting.run(), name="report")
+                tasks.create_task(outlook.run(), name="outlook")
                 tasks.create_task(self._heartbeat(services.absences.hub_forgot).run(), name="heartbeat")
 
         async def be_a_member() -> None:
@@ -153,8 +155,18 @@ class Agent:
                 log.warning("still said to be in the set", extra={"error": str(error)})
                 await self._clock.sleep(backoff.next())
             else:
+                await self._say_left()
                 self._left.set()
                 return
+
+    async def _say_left(self) -> None:
+        """For the hub, which then takes our access; it does so after a while anyway."""
+        hub, name = self._clients[1], self._duty.cluster
+        try:
+            async with asyncio.timeout(FAREWELL):
+                await sign_off(hub, namespace=MEMBERS_NAMESPACE, name=name, holder=HAS_LEFT, clock=self._clock)
+        except (IsthmusError, TimeoutError) as error:
+            log.info("hub not told that everything is taken back", extra={"cluster": name, "error": str(error)})
 
     async def _follow_namespaces(self) -> None:
         """Choose what to watch on the hub by the namespaces that are here, then watch it."""
@@ -168,6 +180,13 @@ class Agent:
         select()
         self._manager.fleet.engage(hub.as_cluster())
 
+    def _outlook(self) -> Outlook:
+        def record() -> Member | None:
+            return self.views.hub.members.store.get(self._duty.cluster, self._duty.set)
+
+        member, hub = self._clients
+        return Outlook(member, hub, record, clock=self._clock, every=self._duty.heartbeat)
+
     def _heartbeat(self, hub_forgot: Callable[[], None]) -> Heartbeat:
         duty = self._duty
         heartbeat = Heartbeat(
@@ -179,4 +198,6 @@ class Agent:
             clock=self._clock,
         )
         heartbeat.when_lost(hub_forgot)
+        # What is only counted travels with the heartbeat: it costs no write, and wakes no other agent.
+        heartbeat.tell(lambda: {IMPORTS_ANNOTATION: str(len(self.views.member.imports.store))})
         return heartbeat

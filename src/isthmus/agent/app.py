@@ -1,5 +1,6 @@
 """`isthmus agent`: joins one cluster to its set, as long as it is the one agent elected for it."""
 
+import asyncio
 import logging
 import os
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 from isthmus.about.rules.identity import registered_id_problem, set_problem
 from isthmus.agent.agent import Agent, Duty
 from isthmus.agent.needs import missing
+from isthmus.agent.renewal import in_file, in_secret, renew
 from isthmus.agent.standing import Standing
 from isthmus.api.isthmus import SYSTEM_NAMESPACE
 from isthmus.errors import Invalid
@@ -17,7 +19,7 @@ from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kit.metrics import metered
 from isthmus.kit.probes import listen, probed
 from isthmus.kube.client import Client
-from isthmus.kube.config import in_cluster, load_kubeconfig
+from isthmus.kube.config import Config, in_cluster, load_kubeconfig
 from isthmus.kube.lease import Elector
 
 log = logging.getLogger(__name__)
@@ -54,7 +56,17 @@ async def run(options: AgentOptions) -> None:
         Client(hub_config, user_agent="isthmus-agent") as hub,
     ):
         metered(standing)
-        await serve(duty, member=member, hub=hub, standing=standing, beside=options.beside_another)
+        async with asyncio.TaskGroup() as tasks:
+            renewing = tasks.create_task(_renew(hub, hub_config, member, options), name="renew")
+            await serve(duty, member=member, hub=hub, standing=standing, beside=options.beside_another)
+            renewing.cancel()
+
+
+async def _renew(hub: Client, config: Config, member: Client, options: AgentOptions) -> None:
+    """Only what stands in a file of its own can be replaced while we run."""
+    if config.token is not None and (file := config.token.file) is not None:
+        keep = in_secret(member) if options.kubeconfig is None else in_file(file)
+        await renew(hub, config.token, keep)
 
 
 async def serve(

@@ -1,13 +1,16 @@
 """What an agent says of its cluster and of itself: the status of its Member."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import msgspec
 
 from isthmus import __version__
+from isthmus.agent.outlook import Outlook
 from isthmus.api.about import ClusterProperty
 from isthmus.api.core import Service
 from isthmus.api.isthmus import MEMBERS, RULES_VERSION, Exports, Member, MemberStatus
+from isthmus.inventory.rules.facts import facts, fitting, observed
 from isthmus.kit.clock import Clock
 from isthmus.kube.informer import Informer
 from isthmus.mcs.controllers.place import Place
@@ -20,8 +23,14 @@ from isthmus.runtime.converge import Converger
 from isthmus.runtime.reconcile import Done, Request
 from isthmus.runtime.source import Source, each
 
-# Longer values do not fit a ClusterProfile either, and a Member is read by every agent of the set.
-_LONGEST_VALUE = 1024
+
+@dataclass(frozen=True)
+class Facts:
+    """What there is to say of a cluster beside its exports."""
+
+    properties: Informer[ClusterProperty]
+    place: Place
+    outlook: Outlook
 
 
 class Report:
@@ -35,8 +44,7 @@ class Report:
     def __init__(
         self,
         views: Views,
-        properties: Informer[ClusterProperty],
-        place: Place,
+        facts: Facts,
         writer: Converger,
         *,
         refused: Mapping[Request, str],
@@ -44,10 +52,10 @@ class Report:
     ) -> None:
         self._member = views.member
         self._hub = views.hub
-        self._properties = properties
-        self._place = place
+        self._facts = facts
         self._writer = writer
         self._refused = refused
+        self._clock = clock
         self._epoch = int(clock.now().timestamp())
         self._lists = 1
         self._answered_lists = 0
@@ -58,7 +66,7 @@ class Report:
         controller.watch(Source(self._member.exports, each(self._ask)))
         controller.watch(Source(self._member.services, each(self._ask_if_exported)))
         controller.watch(Source(self._member.nodes, each(self._ask)))
-        controller.watch(Source(self._properties, each(self._ask)))
+        controller.watch(Source(self._facts.properties, each(self._ask)))
         controller.watch(Source(self._hub.members, each(self._ask_if_me), required=False))
         controller.add(self.request())
 
@@ -68,6 +76,7 @@ class Report:
             controller.add(self.request())
 
         self._hub.own.when_listed(publish_anew)
+        self._facts.outlook.when_changed(lambda: controller.add(self.request()))
 
     def request(self) -> Request:
         """The one key of this controller."""
@@ -82,16 +91,25 @@ class Report:
         if member is None:
             return Done()
         lists = self._lists
-        exports = self._exports(member.status.exports if member.status is not None else Exports())
+        said = member.status or MemberStatus()
+        exports = self._exports(said.exports)
+        self._facts.outlook.remember(said)
+        kept, left_out = fitting(self._values())
+        version = self._facts.place.version
+        nodes = self._member.nodes.store.all()
         status = MemberStatus(
             agent_version=__version__,
-            kubernetes_version=self._place.version,
+            kubernetes_version=version,
             rules_version=RULES_VERSION,
-            region=self._place.region(),
-            properties=self._values(),
+            region=self._facts.place.region(),
+            properties=kept,
+            left_out=left_out,
+            facts=facts(version, nodes, said.facts),
             exports=exports,
+            probe=self._facts.outlook.probe,
+            clock_difference=self._facts.outlook.clock_difference,
         )
-        wanted = msgspec.structs.replace(member, status=status)
+        wanted = msgspec.structs.replace(member, status=observed(status, said, now=self._clock.now()))
         if await self._writer.converge_status(MEMBERS, wanted, member):
             self._epoch = exports.epoch
             self._answered_lists = lists
@@ -108,11 +126,8 @@ class Report:
         return next_exports(seen, exports_of(valid), anew=anew, floor=self._epoch + anew)
 
     def _values(self) -> dict[str, str]:
-        return {
-            item.metadata.name: item.spec.value
-            for item in self._properties.store.all()
-            if item.spec is not None and len(item.spec.value) <= _LONGEST_VALUE
-        }
+        properties = self._facts.properties.store.all()
+        return {item.metadata.name: item.spec.value for item in properties if item.spec is not None}
 
     def _ask(self, _: object) -> Iterator[Request]:
         yield self.request()

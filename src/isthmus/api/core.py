@@ -151,15 +151,30 @@ class NodeCondition(Wire):
     status: str
 
 
+class NodeCapacity(Wire):
+    """What a node has, in Kubernetes' quantities."""
+
+    cpu: str = ""
+    memory: str = ""
+
+
 class NodeStatus(Wire):
     """What we read of a node's status."""
 
     conditions: tuple[NodeCondition, ...] = ()
+    capacity: NodeCapacity = NodeCapacity()
+
+
+class NodeSpec(Wire):
+    """Who runs the machine: `aws:///eu-west-1a/i-0abc`."""
+
+    provider_id: str = msgspec.field(name="providerID", default="")
 
 
 class Node(Object):
     """core/v1 Node; its zone and region stand in its labels."""
 
+    spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
 
 
@@ -198,6 +213,7 @@ NODES = Resource("", "v1", "nodes", "Node", Node, namespaced=False)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", Lease)
 EVENTS = Resource("", "v1", "events", "Event", Event)
 CONFIG_MAPS: Resource[Manifest] = Resource("", "v1", "configmaps", "ConfigMap", dict)
+SERVICE_ACCOUNTS: Resource[Manifest] = Resource("", "v1", "serviceaccounts", "ServiceAccount", dict)
 SECRETS: Resource[Manifest] = Resource("", "v1", "secrets", "Secret", dict)
 PODS: Resource[Manifest] = Resource("", "v1", "pods", "Pod", dict)
 CRDS: Resource[Manifest] = Resource(

@@ -1,7 +1,8 @@
 """The CustomResourceDefinitions that Isthmus installs: the SIG's as released, and its own."""
 
 from isthmus.api.about import CLUSTER_PROPERTIES
-from isthmus.api.isthmus import EXPORT_GRANTS, EXPORTED_ENDPOINTS, EXPORTED_SERVICES, MEMBERS
+from isthmus.api.inventory import CLUSTER_PROFILES, PLACEMENT_DECISIONS
+from isthmus.api.isthmus import EXPORT_GRANTS, EXPORTED_ENDPOINTS, EXPORTED_SERVICES, JOIN_REQUESTS, MEMBERS
 from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
 from isthmus.api.schema import Column, Names, Version, crd
 from isthmus.api.scheme import Manifest
@@ -47,7 +48,14 @@ MCS_CRDS: tuple[Manifest, ...] = (
 
 _OURS = (Version("v1alpha1", stored=True, status=False),)
 
+# As released (catalogue clusterprofile.md 1 and 3.1): no short names, no columns of their own, no labels.
+INVENTORY_CRDS: tuple[Manifest, ...] = (
+    crd(CLUSTER_PROFILES, Names("clusterprofile"), (Version("v1alpha1", stored=True),), ()),
+    crd(PLACEMENT_DECISIONS, Names("placementdecision"), _OURS, ()),
+)
+
 HUB_CRDS: tuple[Manifest, ...] = (
+    *INVENTORY_CRDS,
     crd(
         MEMBERS,
         Names("member", categories=("isthmus",)),
@@ -93,6 +101,18 @@ HUB_CRDS: tuple[Manifest, ...] = (
             Column("Namespaces", "string", ".spec.namespaces"),
             Column("Clusters", "string", ".spec.clusters"),
             Column("Names", "string", ".spec.names"),
+            _AGE,
+        ),
+    ),
+    crd(
+        JOIN_REQUESTS,
+        Names("joinrequest", categories=("isthmus",)),
+        (Version("v1alpha1", stored=True),),
+        (
+            Column("Cluster", "string", ".spec.cluster"),
+            Column("Set", "string", ".spec.set"),
+            Column("Phase", "string", ".status.phase"),
+            Column("Reason", "string", ".status.reason"),
             _AGE,
         ),
     ),

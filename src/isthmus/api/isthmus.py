@@ -23,6 +23,8 @@ CLUSTER_SET_LABELS = ("multicluster.x-k8s.io/clusterset", "clusterset.multiclust
 # On every object that Isthmus made and alone may change; its value is MANAGED_BY.
 MARKER_LABEL = "isthmus.dev/managed-by"
 RESERVED_IPS_ANNOTATION = "isthmus.dev/reserved-ips"
+# On a heartbeat Lease: how many ServiceImports the member has.
+IMPORTS_ANNOTATION = "isthmus.dev/imports"
 SYSTEM_NAMESPACE = "isthmus-system"
 MEMBERS_NAMESPACE = "isthmus-members"
 # Raised whenever the merge would answer differently for the same input (design, part 3, rule 4); what each version
@@ -32,6 +34,18 @@ RULES_VERSION = 2
 HEALTHY = "Healthy"
 SILENT = "Silent"
 
+PENDING, APPROVED, DENIED, JOINED = "Pending", "Approved", "Denied", "Joined"
+# Begins the names of a token's account, Secret, Role and JoinRequest on the hub; its id follows.
+JOIN_PREFIX = "join-"
+# Ends the name of a member's second account, which applies Works.
+WORKS_SUFFIX = "-works"
+# On everything that belongs to one join token: its id.
+TOKEN_LABEL = "isthmus.dev/join-token"  # noqa: S105  # its name
+EXPIRES_ANNOTATION = "isthmus.dev/expires"
+POD_RANGES_ANNOTATION = "isthmus.dev/pod-ranges"
+# Who holds the Lease of a cluster that has left, and has taken everything back.
+HAS_LEFT = "left"
+
 # Members do not trust each other: whatever one writes and all others read has an end.
 MAX_PORTS = 256
 MAX_KEYS = 64
@@ -39,9 +53,12 @@ MAX_SLICES = 100
 MAX_ENDPOINTS = 1000
 MAX_ADDRESSES = 100
 MAX_CHUNKS = 1000
+MAX_PROPERTIES = 256
 
 Label = Annotated[str, Meta(max_length=63)]
 Short = Annotated[str, Meta(max_length=253)]
+Address = Annotated[str, Meta(max_length=2048)]
+Authority = Annotated[str, Meta(max_length=65_536)]
 ServiceKind = Annotated[str, Meta(extra_json_schema={"enum": ["ClusterSetIP", "Headless"]})]
 
 
@@ -61,6 +78,9 @@ class MemberSpec(Wire):
     uid: str = ""
     joined_at: datetime | None = None
     pod_ranges: Annotated[tuple[Label, ...], Meta(max_length=100)] = ()
+    # The published address of its API server, and the PEM of the authority behind its certificate, in base64.
+    server: Address = ""
+    certificate_authority: Authority = ""
     health: Health = Health()
 
 
@@ -78,6 +98,29 @@ class Exports(Wire):
     namespaces: Annotated[dict[str, NamespaceExports], Meta(max_length=10_000)] = {}
 
 
+class Probe(Wire):
+    """Whether a member's published address answered its own agent, since when that is so, and what went wrong.
+
+    Moments are the agent's. An answer of any kind is an answer: who may read what is another matter.
+    """
+
+    answered: bool
+    at: datetime | None = None
+    problem: Annotated[str, Meta(max_length=1024)] = ""
+
+
+class ClusterFacts(Wire):
+    """What a cluster is made of, as its nodes say it; numbers in coarse steps, which a busy cluster seldom leaves."""
+
+    provider: Label = ""
+    distribution: Label = ""
+    zones: Annotated[tuple[Label, ...], Meta(max_length=100)] = ()
+    nodes: Annotated[int, Meta(ge=0)] = 0
+    # Whole cores; whole GiB.
+    cpu: Annotated[int, Meta(ge=0)] = 0
+    memory: Annotated[int, Meta(ge=0)] = 0
+
+
 class MemberStatus(Wire):
     """Written wholly by the member's agent."""
 
@@ -86,8 +129,17 @@ class MemberStatus(Wire):
     rules_version: Annotated[int, Meta(ge=0)] = 0
     # The region that all nodes share, else empty: two clusters' zones are only compared within one region.
     region: Label = ""
-    properties: Annotated[dict[str, Annotated[str, Meta(max_length=1024)]], Meta(max_length=256)] = {}
+    properties: Annotated[dict[str, Annotated[str, Meta(max_length=1024)]], Meta(max_length=MAX_PROPERTIES)] = {}
+    # Properties that did not fit: they are never cut.
+    left_out: Annotated[tuple[Short, ...], Meta(max_length=MAX_PROPERTIES)] = ()
+    facts: ClusterFacts = ClusterFacts()
+    # When the properties and facts were last seen to differ, by the member's clock.
+    observed_at: datetime | None = None
     exports: Exports = Exports()
+    # None until the agent has tried: then nothing is known of the address.
+    probe: Probe | None = None
+    # Seconds by which the member's clock is ahead of the hub's (behind: below zero), by the hub's `Date` headers.
+    clock_difference: int | None = None
 
 
 class Member(Object):
@@ -192,7 +244,49 @@ class ExportGrant(Object):
     spec: ExportGrantSpec | None = None
 
 
+class JoinRequestSpec(Wire):
+    """What a cluster says of itself when it asks to be a member; none of it is believed without a look."""
+
+    cluster: Annotated[str, Meta(max_length=50)]
+    set: Label
+    # Of its namespace kube-system: by it a cluster that joins again is known.
+    uid: Annotated[str, Meta(min_length=1, max_length=63)]
+    server: Address = ""
+    certificate_authority: Authority = ""
+    kubernetes_version: Label = ""
+    agent_version: Label = ""
+    pod_ranges: Annotated[tuple[Label, ...], Meta(max_length=100)] = ()
+    # It has its credential: the token it came with may go.
+    received: bool = False
+
+
+class JoinCredential(Wire):
+    """The account that the cluster may make tokens of, and the Secret, in `isthmus-members`, to bind them to."""
+
+    account: Short
+    secret: Short
+    uid: Label
+
+
+class JoinRequestStatus(Wire):
+    """Written by the hub and its admins: Pending, Approved, Denied or Joined, and why."""
+
+    phase: Annotated[str, Meta(extra_json_schema={"enum": ["Pending", "Approved", "Denied", "Joined"]})] = ""
+    reason: Annotated[str, Meta(max_length=4096)] = ""
+    credential: JoinCredential | None = None
+    # It was a member before: its signs of life may be by its former credential.
+    again: bool = False
+
+
+class JoinRequest(Object):
+    """isthmus.dev JoinRequest, named like the account of the token that it was made with; the record of its use."""
+
+    spec: JoinRequestSpec | None = None
+    status: JoinRequestStatus | None = None
+
+
 MEMBERS = Resource(GROUP, VERSION, "members", "Member", Member)
 EXPORTED_SERVICES = Resource(GROUP, VERSION, "exportedservices", "ExportedService", ExportedService)
 EXPORTED_ENDPOINTS = Resource(GROUP, VERSION, "exportedendpoints", "ExportedEndpoints", ExportedEndpoints)
 EXPORT_GRANTS = Resource(GROUP, VERSION, "exportgrants", "ExportGrant", ExportGrant)
+JOIN_REQUESTS = Resource(GROUP, VERSION, "joinrequests", "JoinRequest", JoinRequest)

@@ -81,8 +81,9 @@ def _version(version: Version, resource: Resource[T], columns: Sequence[Column])
         "served": True,
         "storage": version.stored,
         "schema": {"openAPIV3Schema": schema(resource.type)},
-        "additionalPrinterColumns": [_column(column) for column in columns],
     }
+    if columns:
+        manifest["additionalPrinterColumns"] = [_column(column) for column in columns]
     if version.status:
         manifest["subresources"] = {"status": {}}
     return manifest
@@ -108,6 +109,9 @@ def _schema(info: inspect.Type) -> Manifest:
     if isinstance(info, inspect.Metadata):
         extra = dict(info.extra_json_schema or {})
         info = info.type
+        if "type" in extra:
+            # Told whole: Python knows no closer type for it.
+            return extra
     if isinstance(info, inspect.UnionType):
         # A field that may be null in Python is one that may be absent on the wire.
         (info,) = (each for each in info.types if not isinstance(each, inspect.NoneType))

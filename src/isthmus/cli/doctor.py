@@ -1,18 +1,37 @@
-"""`isthmus doctor`: what this machine and a set on it can do, and the first thing to mend."""
+"""`isthmus doctor`: what this machine, a set on it, or one member of any set can do, and the first thing to mend."""
 
+import asyncio
 import importlib.util
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
 from isthmus.cli.output import set_option
-from isthmus.errors import IsthmusError
+from isthmus.cli.processes import FILE
+from isthmus.cli.target import running_client
+from isthmus.errors import Invalid, IsthmusError
+from isthmus.install.held import held_in
+from isthmus.install.member import DNS_SERVICE
+from isthmus.install.road import membership, services
+from isthmus.install.road.inside import CONNECT, a_pod, last_line
+from isthmus.install.road.walk import Finding as Found
+from isthmus.install.road.walk import Road, Words, walk
+from isthmus.kube.client import Client
+from isthmus.kube.config import load_kubeconfig
+from isthmus.local.addresses import ClusterAddresses
 from isthmus.local.control import Command, ask
-from isthmus.local.launch import without_nodes
-from isthmus.local.state import SetFiles
+from isthmus.local.launch import enter_network, without_nodes
+from isthmus.local.state import HUB, SetFiles
+
+STEPS = (*membership.STEPS, *services.STEPS)
+# Seconds for one question from inside.
+_LIMIT = 15
 
 
 @dataclass(frozen=True)
@@ -50,19 +69,90 @@ def of_set(files: SetFiles) -> Iterator[Finding]:
         yield Finding(f"{unit.name} ({unit.restarts} restarts)", remedy)
 
 
-@click.command("doctor", epilog="Example:  isthmus doctor --set demo")
+@click.command("doctor", epilog="Example:  isthmus doctor --context east")
+@click.option("--context", default="", metavar="NAME", help="Walk the road of this member instead.")
+@click.option("--kubeconfig", type=FILE, help="Where that context is; the set on this machine, else as kubectl.")
 @set_option
-def doctor_command(set_name: str) -> None:
-    """Look at this machine and at one set on it. Exit code 1 if something is to be mended."""
-    ill = 0
+def doctor_command(set_name: str, context: str, kubeconfig: Path | None) -> None:
+    """Look at this machine and at one set on it; or, with --context, walk one member's road step by step.
+
+    The road goes from the rights of the member's agent to an answer of another cluster's endpoint, and ends at the
+    first step that does not hold. Exit code 1 if something is to be mended.
+    """
     files = SetFiles(set_name)
+    if context or kubeconfig:
+        sys.exit(asyncio.run(_walk(files, context, kubeconfig)))
     findings = list(of_machine())
     if files.folder.exists():
         findings += of_set(files)
     for finding in findings:
-        ill += bool(finding.remedy)
-        mark = click.style("mend", fg="red") if finding.remedy else click.style("ok  ", fg="green")
-        click.echo(f"{mark}  {finding.what}" + (f": {finding.remedy}" if finding.remedy else ""))
+        _show(finding.what, finding.remedy)
     if not files.folder.exists():
         click.echo(f"      there is no set {set_name!r} here. Type: isthmus up --set {set_name}")
-    sys.exit(1 if ill else 0)
+    sys.exit(1 if any(finding.remedy for finding in findings) else 0)
+
+
+async def _walk(files: SetFiles, context: str, kubeconfig: Path | None) -> int:
+    async with _road(files, context, kubeconfig) as road:
+        finding = Found("", "")
+        async for finding in walk(road, STEPS):
+            _show(f"{finding.step:<9} {finding.said}", finding.remedy, looked=finding.looked)
+    return int(finding.is_broken)
+
+
+def _show(what: str, remedy: str, *, looked: bool = True) -> None:
+    well = click.style("ok  ", fg="green") if looked else click.style("skip", dim=True)
+    mark = click.style("mend", fg="red") if remedy else well
+    click.echo(f"{mark}  {what}" + (f": {remedy}" if remedy else ""))
+
+
+@asynccontextmanager
+async def _road(files: SetFiles, context: str, kubeconfig: Path | None) -> AsyncIterator[Road]:
+    """The member and its hub: of the set on this machine, or by what the member itself holds for its hub."""
+    async with AsyncExitStack() as stack:
+        known = files.read().clusters
+        if kubeconfig is None and context in known and context != HUB:
+            member = await stack.enter_async_context(running_client(files, context))
+            hub = await stack.enter_async_context(running_client(files, HUB))
+            inside = None if without_nodes() else InNode(files, context)
+            words = Words(f"isthmus kubectl {context}", "isthmus kubectl hub", f"--context {context}")
+            yield Road(member, hub, context, files.name, words, inside)
+            return
+        config = load_kubeconfig([kubeconfig] if kubeconfig else None, context=context or None)
+        member = await stack.enter_async_context(Client(config, user_agent="isthmus-doctor"))
+        held = await held_in(member)
+        if held is None:
+            raise Invalid(
+                f"{member.server} holds nothing of a cluster set: it has not joined one. "
+                f"Type: isthmus join TOKEN --context {config.context}"
+            )
+        hub = await stack.enter_async_context(Client(held.config(), user_agent="isthmus-doctor"))
+        words = Words(f"kubectl --context {config.context}", context=f"--context {config.context}")
+        yield Road(member, hub, held.cluster, held.set, words, await a_pod(member, DNS_SERVICE))
+
+
+@dataclass(frozen=True)
+class InNode:
+    """The node of a member on this machine."""
+
+    files: SetFiles
+    cluster: str
+
+    async def resolve(self, name: str) -> Sequence[str]:
+        """What the cluster's DNS says; Invalid where that is an error."""
+        number = self.files.read().clusters[self.cluster].number
+        server = str(ClusterAddresses(number).cluster_dns[0])
+        asked = [sys.executable, "-m", "isthmus.cli.main", "resolve", name, "--server", server]
+        done = await self._run(asked)
+        if done.returncode:
+            raise Invalid(last_line(done.stderr))
+        return [line.split("\t")[-1] for line in done.stdout.decode().splitlines()]
+
+    async def connect(self, address: str, port: int) -> str:
+        """Why the node cannot open a TCP connection; empty if it can."""
+        done = await self._run([sys.executable, "-c", CONNECT, address, str(port)])
+        return last_line(done.stderr) if done.returncode else ""
+
+    async def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+        words = [*enter_network(self.files, self.cluster), *command]
+        return await asyncio.to_thread(subprocess.run, words, capture_output=True, check=False, timeout=_LIMIT)

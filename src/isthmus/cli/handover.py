@@ -30,7 +30,7 @@ def configure_command(real: Real, config_map: str, dry_run: bool, undo: bool, re
         change = real.run(lambda client: plan(client, where, undo=undo, replace_others=replace))
         click.echo(_difference(change), nl=False)
         return
-    click.echo(real.run(lambda client: _hand_over(client, where, undo=undo, replace=replace)))
+    click.echo(real.run(lambda client: hand_over(client, where, undo=undo, replace=replace)))
 
 
 def place_of(config_map: str) -> tuple[str, str]:
@@ -53,7 +53,8 @@ async def give_back(client: Client, config_map: str) -> None:
         await restart(client, where[0])
 
 
-async def _hand_over(client: Client, where: tuple[str, str], *, undo: bool, replace: bool) -> str:
+async def hand_over(client: Client, where: tuple[str, str], *, undo: bool, replace: bool) -> str:
+    """Have CoreDNS ask us, or no longer, and wait until pods notice; what to say of it."""
     change = await configure(client, where, undo=undo, replace_others=replace)
     if change.is_needed and not change.reloads:
         progress(f"restarting {await restart(client, where[0])}: it has no `reload` plugin")

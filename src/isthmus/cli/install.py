@@ -31,8 +31,11 @@ def install_command() -> None:
     """Put a hub or a member onto a real cluster; safe to repeat."""
 
 
-class _Plain(yaml.SafeDumper):
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - people read this: everything stands where it is
+class Plain(yaml.SafeDumper):
+    """For people: everything stands where it is."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - of all alike
+        """Never."""
         return True
 
 
@@ -47,7 +50,7 @@ class Put:
     def __call__(self, manifests: Iterable[Manifest], *, beside: bool = False) -> None:
         """Do it."""
         if self.prints:
-            click.echo(yaml.dump_all(manifests, Dumper=_Plain, sort_keys=False), nl=False)
+            click.echo(yaml.dump_all(manifests, Dumper=Plain, sort_keys=False), nl=False)
         else:
             self.real.run(lambda client: install(client, manifests, say=progress, wait=self.wait, beside=beside))
 

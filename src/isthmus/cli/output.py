@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -52,6 +52,45 @@ def show_list(items: Sequence[Manifest], columns: Sequence[Column], output: str,
         shown = [column for column in columns if output == "wide" or not column.wide]
         rows = [[_cell(column.show(item)) for column in shown] for item in items]
         click.echo(table([column.title for column in shown], rows))
+
+
+def show_one(item: Manifest, output: str) -> None:
+    """Print one item for programs: as JSON, or as a YAML document."""
+    if output == "json":
+        click.echo(json.dumps(item, indent=2))
+    else:
+        click.echo(yaml.safe_dump(item, sort_keys=False, explicit_start=True), nl=False)
+
+
+def fields(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, a list one value a line; pairs without a value are left out."""
+    for name, value in pairs:
+        values = value if isinstance(value, list) else [value]
+        for number, each in enumerate(values):
+            if each not in {"", None}:
+                title = f"{name}:" if name and not number else ""
+                click.echo(f"{title:<12} {each}")
+
+
+def table_of(columns: Sequence[Column], output: str) -> Callable[[Sequence[Row]], None]:
+    """What prints a table that grows: each call adds lines below the first ones, in the same columns."""
+    shown = [column for column in columns if output == "wide" or not column.wide]
+    widths: list[int] = []
+
+    def show(items: Sequence[Row]) -> None:
+        lines = [[_cell(column.show(item)) for column in shown] for item in items]
+        if not widths:
+            lines.insert(0, [column.title for column in shown])
+            widths.extend(max(len(line[index]) for line in lines) for index in range(len(shown)))
+        for line in lines:
+            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            click.echo("   ".join(cells).rstrip())
+
+    def print_each(items: Sequence[Row]) -> None:
+        for item in items:
+            show_one(item, output)
+
+    return print_each if output in {"json", "yaml"} else show
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -13,12 +13,13 @@ from isthmus.local.state import HUB, SetFiles, known_sets
 @click.command("up", epilog="Example:  isthmus up --clusters east,west,north")
 @click.option("--clusters", default="", metavar="A,B,C", help="Members to run; those of the set, or east,west,north.")
 @click.option("--dns-upstream", default="", metavar="ADDRESS", help="Where pods' names of the outside are asked.")
+@click.option("--no-join", is_flag=True, help="New clusters do not join: isthmus token create, isthmus join.")
 @set_option
-def up_command(clusters: str, dns_upstream: str, set_name: str) -> None:
+def up_command(clusters: str, dns_upstream: str, set_name: str, *, no_join: bool) -> None:
     """Start a cluster set, or what of it does not run. Safe to repeat."""
     files = SetFiles(set_name)
     names = [name for name in (part.strip() for part in clusters.split(",")) if name]
-    launch.up(files, names, dns_upstream=dns_upstream, say=progress)
+    launch.up(files, names, dns_upstream=dns_upstream, say=progress, alone=no_join)
     members = [name for name in files.read().clusters if name != HUB]
     flag = "" if set_name == "isthmus" else f" --set {set_name}"
     click.echo(

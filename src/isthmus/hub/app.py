@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.about.rules.identity import set_problem
+from isthmus.about.rules.identity import registered_id_problem, set_problem
 from isthmus.api.core import LEASES
 from isthmus.api.isthmus import MEMBERS, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
 from isthmus.errors import Invalid, IsthmusError
@@ -14,6 +14,11 @@ from isthmus.hub.bootstrap import bootstrap_hub
 from isthmus.hub.departures import Departures
 from isthmus.hub.standing import Standing
 from isthmus.hub.verdicts import MANAGER, Verdicts
+from isthmus.install.roles import join_access, member_access
+from isthmus.inventory.controllers.access import Rights
+from isthmus.inventory.controllers.joining import joins
+from isthmus.inventory.controllers.profiles import profiles
+from isthmus.inventory.rules.health import Grace
 from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kit.metrics import metered
@@ -22,7 +27,6 @@ from isthmus.kube.client import Client
 from isthmus.kube.config import in_cluster, load_kubeconfig
 from isthmus.kube.informer import Informer
 from isthmus.kube.lease import Elector
-from isthmus.mcs.rules.health import Grace
 from isthmus.runtime.controller import Controller
 from isthmus.runtime.converge import Converger
 from isthmus.runtime.fleet import Cluster
@@ -32,6 +36,7 @@ log = logging.getLogger(__name__)
 
 # Seconds for which an election holds unless it is renewed.
 _TERM = 15.0
+RIGHTS = Rights(member_access, lambda token, member: join_access(token, member=member), registered_id_problem)
 
 
 @dataclass(frozen=True)
@@ -117,10 +122,12 @@ async def _lead(client: Client, options: HubOptions, standing: Standing, clock: 
     departures = Departures(client, options.set, members, clock=clock)
     clearing = Controller("departures", departures.reconcile, workers=1, clock=clock)
     departures.watch(clearing)
+    publishing, published = profiles(client, options.set, members, clock=clock)
+    admitting, requests = joins(client, options.set, members, leases, RIGHTS, clock=clock)
     manager = Manager()
-    manager.add(controller)
-    manager.add(clearing)
-    manager.fleet.engage(Cluster("hub", client, (leases, members)))
+    for each in (controller, clearing, publishing, admitting):
+        manager.add(each)
+    manager.fleet.engage(Cluster("hub", client, (leases, members, published, requests)))
     standing.members, standing.leases = members, leases
     try:
         await manager.run()

@@ -9,12 +9,14 @@ from isthmus.about.rules.identity import registered_id_problem, set_problem
 from isthmus.api.about import CLUSTER_PROPERTIES
 from isthmus.api.core import CRDS, NAMESPACES
 from isthmus.api.crds import ABOUT_CRDS, HUB_CRDS, MCS_CRDS
+from isthmus.api.inventory import CLUSTER_PROFILES, PLACEMENT_DECISIONS
 from isthmus.api.isthmus import (
     CLUSTER_SET_LABELS,
     EXPORT_GRANTS,
     EXPORTED_ENDPOINTS,
     EXPORTED_SERVICES,
     HUB_MANAGER,
+    JOIN_REQUESTS,
     MEMBERS,
     MEMBERS_NAMESPACE,
     SET_LABEL,
@@ -30,7 +32,18 @@ from isthmus.kube.client import Client, WriteOptions
 
 log = logging.getLogger(__name__)
 
-HUB_KINDS = cast("tuple[Resource[object], ...]", (MEMBERS, EXPORTED_SERVICES, EXPORTED_ENDPOINTS, EXPORT_GRANTS))
+HUB_KINDS = cast(
+    "tuple[Resource[object], ...]",
+    (
+        MEMBERS,
+        EXPORTED_SERVICES,
+        EXPORTED_ENDPOINTS,
+        EXPORT_GRANTS,
+        JOIN_REQUESTS,
+        CLUSTER_PROFILES,
+        PLACEMENT_DECISIONS,
+    ),
+)
 MEMBER_KINDS = cast("tuple[Resource[object], ...]", (CLUSTER_PROPERTIES, SERVICE_EXPORTS, SERVICE_IMPORTS))
 # Seconds that an API server may take to serve a kind once it is defined.
 _SERVED_WITHIN = 30.0

@@ -3,11 +3,11 @@
 import logging
 
 from isthmus.api.core import Lease
-from isthmus.api.isthmus import HEALTHY, MEMBERS, Member
+from isthmus.api.isthmus import HEALTHY, MEMBERS, Health, Member
 from isthmus.api.scheme import Manifest
+from isthmus.inventory.rules.health import Grace, Transition, Vigil, judge
 from isthmus.kit.clock import Clock
 from isthmus.kube.informer import Change, Informer
-from isthmus.mcs.rules.health import Grace, Transition, Vigil, judge
 from isthmus.runtime.controller import Controller
 from isthmus.runtime.converge import Converger
 from isthmus.runtime.reconcile import After, Request
@@ -93,18 +93,22 @@ class Verdicts:
         return found
 
     async def _write(self, transition: Transition, member: Member) -> None:
-        since = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        known = member.spec.health if member.spec is not None else Health()
+        now = self._clock.now()
+        # Only the reason may be news: then the state is as old as it was.
+        since = known.since if known.state == transition.state and known.since is not None else now
+        health = {
+            "state": transition.state,
+            "since": since.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "reason": transition.told(now),
+        }
         wanted: Manifest = {
             "metadata": {"name": member.metadata.name, "namespace": member.metadata.namespace},
-            "spec": {"health": {"state": transition.state, "since": since, "reason": transition.reason}},
+            "spec": {"health": health},
         }
         await self._writer.converge(MEMBERS, [wanted], [member])
         level = logging.INFO if transition.state == HEALTHY else logging.WARNING
-        log.log(
-            level,
-            "member judged",
-            extra={"member": transition.cluster, "state": transition.state, "reason": transition.reason},
-        )
+        log.log(level, "member judged", extra={"member": transition.cluster} | health)
 
     def _say_held(self, held: str) -> None:
         # The text counts seconds down: said when it begins, not each time.

@@ -15,7 +15,7 @@ from isthmus.install.definitions import Act, Decision, decide, renewed
 from isthmus.install.kinds import defines, whole
 from isthmus.install.manifests import MANAGER, apply
 from isthmus.install.migrate import migrate
-from isthmus.install.rights import demand_rights
+from isthmus.install.rights import Right, demand_rights
 from isthmus.install.workloads import HUB, MEMBER
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client, WriteOptions
@@ -53,18 +53,7 @@ async def install(
     what was applied does not run in time.
     """
     manifests = list(manifests)
-    await demand_rights(client, manifests)
-    await _adopt_nothing(client, manifests)
-    is_member = any(defines(each, SERVICE_IMPORTS) for each in manifests)
-    if is_member and not beside and (found := await another(client)):
-        raise Invalid(f"{client.server}: {found}. Nothing was written")
-    definitions = [await _look_at(client, each) for each in manifests if each["kind"] == CRDS.kind]
-    if refused := [each for each in definitions if each.decision.act is Act.REFUSE]:
-        raise Invalid(
-            "nothing was written: "
-            + "; ".join(f"definition {each.name} cannot be used: {each.decision.why}" for each in refused)
-            + ". Upgrade it where it comes from, or remove it with all its objects"
-        )
+    definitions = await _demand_installable(client, manifests, (), beside=beside)
     await apply(client, [each for each in manifests if each["kind"] == NAMESPACES.kind])
     for definition in definitions:
         await _define(client, definition, say)
@@ -80,6 +69,34 @@ async def install(
         for each in rest:
             if each["kind"] == DEPLOYMENTS.kind:
                 await wait_running(client, each, say=say, clock=clock)
+
+
+async def demand_installable(
+    client: Client, manifests: Iterable[Manifest], also: Iterable[Right] = (), *, beside: bool = False
+) -> None:
+    """Look whether all of it could be applied, and write nothing. Raises Invalid as `install` does.
+
+    `also` are further rights that will be needed.
+    """
+    await _demand_installable(client, list(manifests), also, beside=beside)
+
+
+async def _demand_installable(
+    client: Client, manifests: list[Manifest], also: Iterable[Right], *, beside: bool
+) -> list[_Definition]:
+    await demand_rights(client, manifests, also)
+    await _adopt_nothing(client, manifests)
+    is_member = any(defines(each, SERVICE_IMPORTS) for each in manifests)
+    if is_member and not beside and (found := await another(client)):
+        raise Invalid(f"{client.server}: {found}. Nothing was written")
+    definitions = [await _look_at(client, each) for each in manifests if each["kind"] == CRDS.kind]
+    if refused := [each for each in definitions if each.decision.act is Act.REFUSE]:
+        raise Invalid(
+            "nothing was written: "
+            + "; ".join(f"definition {each.name} cannot be used: {each.decision.why}" for each in refused)
+            + ". Upgrade it where it comes from, or remove it with all its objects"
+        )
+    return definitions
 
 
 async def _adopt_nothing(client: Client, manifests: Iterable[Manifest]) -> None:

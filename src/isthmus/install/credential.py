@@ -139,16 +139,20 @@ def kubeconfig(config: Config, *, server: str, token: str = "") -> str:
 
 def demand_reachable(server: str) -> None:
     """Raises Invalid for an address that means something else inside a pod of another cluster."""
-    host = urlsplit(server).hostname or ""
-    try:
-        is_here = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_here = host == "localhost"
-    if is_here:
+    if is_this_machine(server):
         raise Invalid(
             f"the hub's address {server} is this machine itself, which no pod reaches; "
             "give the address by which members reach the hub: --server https://HOST:PORT"
         )
+
+
+def is_this_machine(server: str) -> bool:
+    """Whether the address means whatever machine it is read on."""
+    host = urlsplit(server).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _inline(field: str, material: Material | None) -> Manifest:

@@ -2,6 +2,7 @@
 
 from typing import Final, TypeVar
 
+from isthmus.api import core
 from isthmus.api.access import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, POLICIES, POLICY_BINDINGS, ROLE_BINDINGS, ROLES
 from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import CRDS, NAMESPACES, SECRETS, SERVICES
@@ -16,7 +17,7 @@ def whole(kind: Resource[T]) -> Resource[Manifest]:
     return Resource(kind.group, kind.version, kind.plural, kind.kind, dict, kind.namespaced)
 
 
-SERVICE_ACCOUNTS: Final[Resource[Manifest]] = Resource("", "v1", "serviceaccounts", "ServiceAccount", dict)
+SERVICE_ACCOUNTS: Final = core.SERVICE_ACCOUNTS
 PRIORITY_CLASSES: Final[Resource[Manifest]] = Resource(
     "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", dict, namespaced=False
 )

@@ -2,17 +2,18 @@
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from isthmus.about.rules.identity import registered_id_problem, set_problem
 from isthmus.agent.needs import BESIDE
 from isthmus.api.core import SECRETS
 from isthmus.api.crds import ABOUT_CRDS, MCS_CRDS
-from isthmus.api.isthmus import SYSTEM_NAMESPACE
+from isthmus.api.isthmus import CLUSTER_LABEL, SET_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid
 from isthmus.install.policies import member_policies
-from isthmus.install.roles import member_roles
+from isthmus.install.roles import HUB_SECRET, member_roles
 from isthmus.install.workloads import (
     IMAGE,
     MEMBER,
@@ -25,14 +26,14 @@ from isthmus.install.workloads import (
     workload,
 )
 
-# The Secret with the kubeconfig by which the agent reaches its hub.
-HUB_SECRET = "isthmus-hub"  # noqa: S105  # its name
 KUBECONFIG_KEY = "kubeconfig"
 DNS_SERVICE = "isthmus-dns"
 # Above 1023: nobody needs a privilege to listen here. The Service has port 53.
 _DNS_PORT = 1053
 _DNS_PORTS = {"dns": "UDP", "dns-tcp": "TCP"}
 _CREDENTIAL_FOLDER = "/etc/isthmus/hub"
+TOKEN_KEY = "token"  # noqa: S105  # its name
+HUB_TOKEN_FILE = f"{_CREDENTIAL_FOLDER}/{TOKEN_KEY}"
 _CREDENTIAL_ANNOTATION = "isthmus.dev/hub-credential"
 
 
@@ -40,7 +41,8 @@ _CREDENTIAL_ANNOTATION = "isthmus.dev/hub-credential"
 class MemberOptions:
     """Under which id a cluster is in which set, and the kubeconfig (its text) by which it reaches the hub.
 
-    With `beside_another`, its agent works though another implementation does. Raises Invalid for names that cannot be.
+    That may name the file HUB_TOKEN_FILE, which then holds `hub_token`: it is renewed there. With `beside_another`,
+    its agent works though another implementation does. Raises Invalid for names that cannot be.
     """
 
     set: str
@@ -48,6 +50,7 @@ class MemberOptions:
     hub_kubeconfig: str = field(repr=False)
     image: str = IMAGE
     beside_another: bool = False
+    hub_token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if problem := set_problem(self.set) or registered_id_problem(self.cluster):
@@ -56,7 +59,9 @@ class MemberOptions:
 
 def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
     """The manifests of a member, in the order in which they are to be applied."""
-    credential = options.hub_kubeconfig.encode()
+    credential = {KUBECONFIG_KEY: options.hub_kubeconfig}
+    if options.hub_token:
+        credential[TOKEN_KEY] = options.hub_token
     agent = Workload(
         "isthmus-agent",
         options.image,
@@ -70,7 +75,7 @@ def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
         options.set,
         secrets={HUB_SECRET: _CREDENTIAL_FOLDER},
         # A new credential brings new pods.
-        annotations={_CREDENTIAL_ANNOTATION: hashlib.sha256(credential).hexdigest()[:16]},
+        annotations={_CREDENTIAL_ANNOTATION: _digest(credential)},
     )
     names = Workload(
         DNS_SERVICE,
@@ -82,7 +87,9 @@ def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
             {"name": name, "containerPort": _DNS_PORT, "protocol": protocol} for name, protocol in _DNS_PORTS.items()
         ),
     )
-    data = {KUBECONFIG_KEY: base64.b64encode(credential).decode()}
+    data = {key: base64.b64encode(text.encode()).decode() for key, text in credential.items()}
+    secret = made(SECRETS, HUB_SECRET, SYSTEM_NAMESPACE, type="Opaque", data=data)
+    secret["metadata"]["labels"] = {SET_LABEL: options.set, CLUSTER_LABEL: options.cluster}
     manifests = (
         namespace(SYSTEM_NAMESPACE, {}),
         *ABOUT_CRDS,
@@ -90,7 +97,7 @@ def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
         priority(),
         *member_roles(),
         *member_policies(),
-        made(SECRETS, HUB_SECRET, SYSTEM_NAMESPACE, type="Opaque", data=data),
+        secret,
         *workload(agent),
         *workload(names),
         service(
@@ -99,3 +106,8 @@ def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
         ),
     )
     return installation(MEMBER, manifests)
+
+
+def _digest(credential: Mapping[str, str]) -> str:
+    """Of a kubeconfig alone as it always was: pods are not replaced for the name of a key."""
+    return hashlib.sha256("".join(credential.values()).encode()).hexdigest()[:16]

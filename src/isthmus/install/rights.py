@@ -51,11 +51,11 @@ def rights_for(manifests: Iterable[Manifest]) -> list[Right]:
     return list(found)
 
 
-async def demand_rights(client: Client, manifests: Iterable[Manifest]) -> None:
-    """Raises Invalid that names every right that is missing."""
+async def demand_rights(client: Client, manifests: Iterable[Manifest], also: Iterable[Right] = ()) -> None:
+    """Raises Invalid that names every right that is missing: for applying the manifests, and of those in `also`."""
     if await _has(client, _ANYTHING):
         return
-    rights = rights_for(manifests)
+    rights = list(dict.fromkeys((*rights_for(manifests), *also)))
     places = asyncio.Semaphore(_SIDE_BY_SIDE)
 
     async def ask(right: Right) -> bool:
@@ -64,7 +64,7 @@ async def demand_rights(client: Client, manifests: Iterable[Manifest]) -> None:
 
     async with asyncio.TaskGroup() as tasks:
         asked = {right: tasks.create_task(ask(right), name="right") for right in rights}
-    missing = [_said(right) for right, task in asked.items() if not task.result()]
+    missing = [said(right) for right, task in asked.items() if not task.result()]
     if missing:
         raise Invalid(
             f"{client.server}: these rights are missing, nothing was written: {'; '.join(missing)}. "
@@ -86,7 +86,8 @@ async def _has(client: Client, right: Right) -> bool:
     return bool(answer.get("status", {}).get("allowed"))
 
 
-def _said(right: Right) -> str:
+def said(right: Right) -> str:
+    """A right in the words of `kubectl auth can-i`."""
     verb, group, resource, namespace = right
     name = f"{resource}.{group}" if group else resource
     return f"{verb} {name}" + (f" in {namespace}" if namespace else "")

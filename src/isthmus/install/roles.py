@@ -8,7 +8,7 @@ from typing import Final
 
 from isthmus.api.about import CLUSTER_ID, CLUSTER_SET
 from isthmus.api.access import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
-from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
+from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE, WORKS_SUFFIX
 from isthmus.api.scheme import Manifest, Resource
 
 # Who a member's agent is at its hub: one of these and the member's id. The first by a client certificate, the
@@ -18,6 +18,9 @@ MEMBER_ACCOUNT_PREFIX: Final = f"system:serviceaccount:{MEMBERS_NAMESPACE}:"
 HUB_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:isthmus-hub"
 AGENT_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:isthmus-agent"
 DNS_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:isthmus-dns"
+
+# A member's Secret with what its agent is at the hub.
+HUB_SECRET: Final = "isthmus-hub"  # noqa: S105  # its name
 
 READ: Final = ("get", "list", "watch")
 WRITE: Final = ("create", "update", "patch", "delete")
@@ -38,27 +41,54 @@ def member_user(member: str) -> str:
 def member_access(cluster_set: str, member: str) -> tuple[Manifest, ...]:
     """On the hub, one member's rights: to read its set, to write exports and its own status, to give signs of life.
 
-    That the exports it writes are its own is held by a policy: RBAC knows no name prefixes.
+    It may renew its token, and leave. That the exports it writes are its own is held by a policy: RBAC knows no name
+    prefixes. The account for Works may give signs of life, and nothing else.
     """
     name = f"isthmus-member-{member}"
+    works = member + WORKS_SUFFIX
     in_set = (
         _rule(_OURS, ("members", "exportedservices", "exportedendpoints", "exportgrants"), READ),
         _rule(_OURS, ("exportedservices", "exportedendpoints"), WRITE),
         _rule(_OURS, ("members/status",), STATUS, names=(member,)),
+        _rule(_OURS, ("members",), ("delete",), names=(member,)),
     )
-    lease = (
-        _rule(_LEASES, ("leases",), ("get", "update", "patch"), names=(member,)),
+    own = (*_lease(member), _rule("", ("serviceaccounts/token",), ("create",), names=(member,)))
+    users = (member_user(member), f"{MEMBER_ACCOUNT_PREFIX}{member}")
+    return (
+        *_granted(name, in_set, users, cluster_set),
+        *_granted(name, own, users, MEMBERS_NAMESPACE),
+        *_granted(f"isthmus-member-{works}", _lease(works), (f"{MEMBER_ACCOUNT_PREFIX}{works}",), MEMBERS_NAMESPACE),
+    )
+
+
+def _lease(name: str) -> tuple[Manifest, ...]:
+    return (
+        _rule(_LEASES, ("leases",), ("get", "update", "patch"), names=(name,)),
         # Creating cannot be limited by name: a policy does it.
         _rule(_LEASES, ("leases",), ("create",)),
     )
-    users = (member_user(member), f"{MEMBER_ACCOUNT_PREFIX}{member}")
-    return (*_granted(name, in_set, users, cluster_set), *_granted(name, lease, users, MEMBERS_NAMESPACE))
+
+
+def join_access(token: str, *, member: str = "") -> tuple[Manifest, ...]:
+    """On the hub, what the account `token` (`join-<id>`) of a join token may: write the one request of its name.
+
+    Once it is approved as `member`, make tokens of that account too: how, a policy says.
+    """
+    rules = [
+        _rule(_OURS, ("joinrequests",), (*READ, "update", "patch"), names=(token,)),
+        # Creating cannot be limited by name: a policy does it.
+        _rule(_OURS, ("joinrequests",), ("create",)),
+    ]
+    if member:
+        rules.append(_rule("", ("serviceaccounts/token",), ("create",), names=(member,)))
+    return _granted(token, rules, (f"{MEMBER_ACCOUNT_PREFIX}{token}",), MEMBERS_NAMESPACE)
 
 
 def hub_roles(cluster_set: str, *, user: str = HUB_USER) -> tuple[Manifest, ...]:
-    """On the hub, its controller's rights for one set: Members and verdicts, signs of life, its own election.
+    """On the hub, its controller's rights for one set: Members and verdicts, signs of life, joining, its own election.
 
-    It starts by making definitions and namespaces where they are missing.
+    It starts by making definitions and namespaces where they are missing. It hands out to members what it has
+    itself, so that it needs no right to hand out more; a policy has it make no tokens.
     """
     name = f"isthmus-hub-{cluster_set}"
     namespaces = (cluster_set, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE)
@@ -66,12 +96,29 @@ def hub_roles(cluster_set: str, *, user: str = HUB_USER) -> tuple[Manifest, ...]
         _rule("apiextensions.k8s.io", ("customresourcedefinitions",), ("get", "create")),
         _rule("", ("namespaces",), ("create",)),
         _rule("", ("namespaces",), ("get", "patch"), names=namespaces),
+        # Names are one space for all sets of a hub.
+        _rule(_OURS, ("members",), ("list",)),
     )
     in_set = (
         _rule(_OURS, ("members",), (*READ, *WRITE)),
+        _rule(_OURS, ("members/status",), STATUS),
         _rule(_OURS, ("exportedservices", "exportedendpoints", "exportgrants"), READ),
-        # What a member left behind.
-        _rule(_OURS, ("exportedservices", "exportedendpoints"), ("delete",)),
+        _rule(_MCS, ("clusterprofiles",), (*READ, *WRITE)),
+        _rule(_MCS, ("clusterprofiles/status",), STATUS),
+        _rule("", ("events",), ("get", "create", "patch")),
+        # On profiles and Members, to people.
+        _rule("", ("events",), ("get", "create", "patch")),
+        # What a member left behind; the rest is handed on.
+        _rule(_OURS, ("exportedservices", "exportedendpoints"), WRITE),
+        _ROLES,
+    )
+    of_members = (
+        _rule(_LEASES, ("leases",), (*READ, *WRITE)),
+        _rule(_OURS, ("joinrequests",), (*READ, *WRITE)),
+        _rule(_OURS, ("joinrequests/status",), STATUS),
+        _rule("", ("serviceaccounts", "secrets"), ("get", "list", "create", "patch", "delete")),
+        _rule("", ("serviceaccounts/token",), ("create",)),
+        _ROLES,
     )
     election = (
         _rule(_LEASES, ("leases",), ("get", "update", "patch"), names=(name,)),
@@ -80,14 +127,18 @@ def hub_roles(cluster_set: str, *, user: str = HUB_USER) -> tuple[Manifest, ...]
     return (
         *_granted(name, cluster, (user,)),
         *_granted(name, in_set, (user,), cluster_set),
-        *_granted(name, (_rule(_LEASES, ("leases",), (*READ, "delete")),), (user,), MEMBERS_NAMESPACE),
+        *_granted(name, of_members, (user,), MEMBERS_NAMESPACE),
         *_granted(name, election, (user,), SYSTEM_NAMESPACE),
     )
 
 
 def member_roles(*, agent: str = AGENT_USER, dns: str = DNS_USER) -> tuple[Manifest, ...]:
     """On a member: the rights of its agent, of its DNS server, and what Kubernetes' own roles gain (MCS-109)."""
-    election = (_rule(_LEASES, ("leases",), (*READ, *WRITE)),)
+    election = (
+        _rule(_LEASES, ("leases",), (*READ, *WRITE)),
+        # Its own credential at the hub, which it renews.
+        _rule("", ("secrets",), ("patch",), names=(HUB_SECRET,)),
+    )
     names = (
         _rule("", ("namespaces",), ("list", "watch")),
         _rule(_SLICES, ("endpointslices",), ("list", "watch")),
@@ -172,3 +223,6 @@ def _rule(group: str, resources: Iterable[str], verbs: Iterable[str], *, names: 
     if names:
         rule["resourceNames"] = list(names)
     return rule
+
+
+_ROLES: Final = _rule(ROLES.group, (ROLES.plural, ROLE_BINDINGS.plural), ("get", "create", "patch", "delete"))

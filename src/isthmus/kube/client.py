@@ -234,6 +234,11 @@ class Client:
         async with self._transport.channels(Request("GET", path, query), protocol) as opened:
             yield opened
 
+    @property
+    def ahead(self) -> float | None:
+        """Seconds by which our clock is ahead of the server's, give or take one and a half; None if not known."""
+        return self._transport.dates.ahead
+
     async def version(self) -> str:
         """The server's version as it writes it: `v1.36.3`."""
         return _read(await self.raw("GET", "/version"), _Version, self.server).git_version

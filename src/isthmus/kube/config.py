@@ -84,6 +84,17 @@ def in_cluster(root: Path = SERVICE_ACCOUNT, environ: Mapping[str, str] = os.env
     return Config(server, "in-cluster", namespace or "default", Trust(authority), token=token)
 
 
+def inferred_namespace(root: Path = SERVICE_ACCOUNT) -> str:
+    """Where a program is at home, as client-go has it: by its kubeconfig's context, else its pod, else `default`."""
+    known = merged(_usual_paths())
+    if known.current in known.contexts and (namespace := known.contexts[known.current][1].namespace):
+        return namespace
+    try:
+        return (root / "namespace").read_text().strip() or "default"
+    except OSError:
+        return "default"
+
+
 def _usual_paths() -> list[Path]:
     named = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     return named or [Path.home() / ".kube" / "config"]

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import PurePath
 from typing import Final
 
-from isthmus.errors import Invalid
+from isthmus.errors import Invalid, IsthmusError
 from isthmus.kit.clock import Clock
+from isthmus.kit.metrics import COUNTER, HISTOGRAM, Durations, Metric, Sample, metered
 from isthmus.kube.config import Config
 from isthmus.kube.execplugin import Issued, Plugin
 from isthmus.kube.tls import Material
@@ -16,6 +19,15 @@ log = logging.getLogger(__name__)
 
 # A credential that ends while the request is under way would be refused.
 MARGIN: Final = timedelta(seconds=10)
+
+# KEP-4322, Monitoring (CRED-14).
+FETCHES: Final = Metric(
+    "isthmus_credential_fetches_total",
+    COUNTER,
+    "Runs of a credential plugin, by how they ended: done or failed.",
+    ("plugin", "outcome"),
+)
+SECONDS: Final = Metric("isthmus_credential_fetch_seconds", HISTOGRAM, "How long a plugin ran.", ("plugin",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,19 @@ class Credentials:
         self._identity: Identity | None = None
         self._stamp: object = None
         self._issued: Issued | None = None
+        self._done = 0
+        self._failed = 0
+        self._durations = Durations()
+        if config.plugin is not None:
+            metered(self)
+
+    def samples(self) -> Iterator[Sample]:
+        """How often the plugin ran, and how long."""
+        if (plugin := self._config.plugin) is not None:
+            kind = plugin.kind or PurePath(plugin.command).name
+            yield Sample(FETCHES, self._done, (kind, "done"))
+            yield Sample(FETCHES, self._failed, (kind, "failed"))
+            yield Sample(SECONDS, self._durations, (kind,))
 
     async def identity(self) -> Identity:
         """Who to be now; raises Invalid or Unreachable when there is no way to know."""
@@ -67,7 +92,7 @@ class Credentials:
     async def _by_plugin(self, plugin: Plugin) -> Identity:
         async with self._one_at_a_time:
             if self._identity is None or self._is_over():
-                self._issued = issued = await plugin.run()
+                self._issued = issued = await self._run(plugin)
                 log.info("credentials issued", extra={"plugin": plugin.command})
                 certificate = key = None
                 if issued.client_certificate_data:
@@ -76,6 +101,18 @@ class Credentials:
                 headers = self._bearing(issued.token).headers if issued.token else self._config.headers
                 self._identity = Identity(headers, certificate, key)
             return self._identity
+
+    async def _run(self, plugin: Plugin) -> Issued:
+        began = self._clock.monotonic()
+        try:
+            issued = await plugin.run()
+        except IsthmusError:
+            self._failed += 1
+            raise
+        finally:
+            self._durations.observe(self._clock.monotonic() - began)
+        self._done += 1
+        return issued
 
     def _is_over(self) -> bool:
         ends = self._issued.expiration_timestamp if self._issued else None

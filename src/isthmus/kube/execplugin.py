@@ -26,7 +26,7 @@ MAX_OUTPUT: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """How to run one; `origin` is the field of the kubeconfig, for errors."""
+    """How to run one; `origin` is the field of the kubeconfig, for errors, `kind` what metrics call it."""
 
     origin: str
     command: str
@@ -37,6 +37,7 @@ class Plugin:
     mode: str = "IfAvailable"
     hint: str = ""
     patience: float = PATIENCE
+    kind: str = ""
 
     async def run(self) -> "Issued":
         """Credentials, fresh from the program; raises Invalid (mend it) or Unreachable (it failed now)."""

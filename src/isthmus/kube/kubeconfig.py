@@ -90,11 +90,14 @@ class _Context(msgspec.Struct):
     context: ContextInfo | None = None
 
 
-class _File(msgspec.Struct, rename="kebab"):
+class KubeconfigFile(msgspec.Struct, rename="kebab"):
+    """One file as it is written; `extensions` are only looked for."""
+
     current_context: str | None = None
     clusters: list[_Cluster] | None = None
     users: list[_User] | None = None
     contexts: list[_Context] | None = None
+    extensions: list[object] | None = None
 
 
 @dataclass
@@ -127,21 +130,24 @@ def _add(known: dict[str, tuple[Path, S]], path: Path, entries: Iterable[tuple[s
         known.setdefault(name, (path, entry))
 
 
-def _file(path: Path) -> _File | None:
+def _file(path: Path) -> KubeconfigFile | None:
     content = _content(path)
-    if content is None:
-        return None
+    return None if content is None else parsed(content, str(path))
+
+
+def parsed(content: bytes, origin: str) -> KubeconfigFile:
+    """A file's content; raises Invalid, naming `origin` and the field."""
     try:
         _must_be_shallow(content)
         document = yaml.load(content, Loader=_loader())  # noqa: S506  # it is the safe loader, or its C twin
     except (yaml.YAMLError, RecursionError, ValueError) as problem:
-        raise Invalid(f"{path}: not YAML: {_one_line(problem)}; correct the file, or name another") from problem
+        raise Invalid(f"{origin}: not YAML: {_one_line(problem)}; correct the file, or name another") from problem
     try:
-        return msgspec.convert({} if document is None else document, _File)
+        return msgspec.convert({} if document is None else document, KubeconfigFile)
     except (msgspec.ValidationError, RecursionError) as problem:
         what, _, where = str(problem).partition(" - at ")
         place = where.strip("`").removeprefix("$.") or "top level"
-        raise Invalid(f"{path}: {place}: {what}; is it a kubeconfig?") from problem
+        raise Invalid(f"{origin}: {place}: {what}; is it a kubeconfig?") from problem
 
 
 def _content(path: Path) -> bytes | None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -193,6 +193,7 @@ class Heartbeat:
         self._every = every
         self._clock = clock
         self._when_lost: list[Callable[[], None]] = []
+        self._facts: Callable[[], Mapping[str, str]] = dict
         self._version = ""
         self._renewed = ""
 
@@ -202,6 +203,10 @@ class Heartbeat:
         Each beat names the version that the last one made, so this costs nothing while all is well.
         """
         self._when_lost.append(handler)
+
+    def tell(self, facts: Callable[[], Mapping[str, str]]) -> None:
+        """Send what `facts` answers as annotations with each beat."""
+        self._facts = facts
 
     async def run(self) -> None:
         """Beat until cancelled, whatever the server does."""
@@ -225,11 +230,10 @@ class Heartbeat:
             "leaseDurationSeconds": math.ceil(self._every * 3),
             "renewTime": renewed,
         }
-        metadata = {"resourceVersion": self._version} if self._version else {}
+        annotated: Manifest = {"annotations": dict(self._facts())}
+        known = {"resourceVersion": self._version} if self._version else {}
         try:
-            lease = await self._client.merge_patch(
-                LEASES, self._name, {"metadata": metadata, "spec": spec}, namespace=self._namespace
-            )
+            lease = await self._patch({"metadata": annotated | known, "spec": spec})
         except errors.NotFound:
             lease = await _create(self._client, self._namespace, self._name, spec)
             if self._version:
@@ -238,13 +242,25 @@ class Heartbeat:
             seen = await self._client.get(LEASES, self._name, namespace=self._namespace)
             if (seen.spec.renew_time or "") < self._renewed:
                 self._tell_lost()
-            lease = await self._client.merge_patch(LEASES, self._name, {"spec": spec}, namespace=self._namespace)
+            lease = await self._patch({"metadata": annotated, "spec": spec})
         self._version, self._renewed = lease.metadata.resource_version, renewed
+
+    async def _patch(self, patch: Manifest) -> Lease:
+        return await self._client.merge_patch(LEASES, self._name, patch, namespace=self._namespace)
 
     def _tell_lost(self) -> None:
         log.warning("server lost our last heartbeat", extra={"lease": f"{self._namespace}/{self._name}"})
         for handler in self._when_lost:
             handler()
+
+
+async def sign_off(client: Client, *, namespace: str, name: str, holder: str, clock: Clock = SYSTEM) -> None:
+    """The last word on a Lease that one held: `holder` says why there will be no other."""
+    spec = {"holderIdentity": holder, "renewTime": micro_time(clock.now())}
+    try:
+        await client.merge_patch(LEASES, name, {"spec": spec}, namespace=namespace)
+    except errors.NotFound:
+        await _create(client, namespace, name, spec)
 
 
 def micro_time(moment: datetime) -> str:

@@ -18,6 +18,7 @@ from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube import response as answers
 from isthmus.kube.config import Config
 from isthmus.kube.credentials import Credentials, Identity
+from isthmus.kube.dates import Dates
 from isthmus.kube.request import Request
 from isthmus.kube.tls import Trust
 from isthmus.kube.tls import context as tls_context
@@ -82,6 +83,7 @@ class Transport:
         self._base = config.server.rstrip("/")
         self._credentials = Credentials(config, clock)
         self._pause = Pause(clock)
+        self.dates = Dates(clock)
         self._session: aiohttp.ClientSession | None = None
         self._tls: ssl.SSLContext | None = None
         self._tls_made_of: object = None
@@ -170,6 +172,7 @@ class Transport:
         started = self._clock.monotonic()
         try:
             async with _told(self._config.server), await self._authenticated(request, limits) as answer:
+                self.dates.note(answer.headers.get("Date", ""), self._clock.monotonic() - started)
                 if answer.status >= 300:
                     raise answers.error(answer.status, answer.headers, await _body(answer, MAX_PROBLEM))
                 self._pause.succeeded()
@@ -284,7 +287,8 @@ async def _told(server: str) -> AsyncIterator[None]:
             "check certificate-authority and tls-server-name"
         ) from problem
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as problem:
-        raise NotSent(f"{server}: no connection: {_said(problem)}") from problem
+        # aiohttp's own text names objects in memory.
+        raise NotSent(f"{server}: no connection: {_said(getattr(problem, 'os_error', problem))}") from problem
     except TimeoutError as problem:
         raise errors.Unreachable(f"{server}: no answer within the time limit") from problem
     except aiohttp.InvalidURL as problem:

@@ -3,11 +3,11 @@
 import asyncio
 import json
 import logging
-import os
 import random
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -24,8 +24,9 @@ from isthmus.kube.client import Client
 from isthmus.kube.config import load_kubeconfig
 from isthmus.local.addresses import HUB as HUB_ADDRESSES
 from isthmus.local.addresses import ClusterAddresses
+from isthmus.local.membership import HUB_TOKEN, membership
 from isthmus.local.network import NodeNetwork, SetNetwork
-from isthmus.local.state import HUB, SetFiles, SetRecord
+from isthmus.local.state import HUB, SetFiles, SetRecord, write_private
 from isthmus.local.units import Keeper, Unit, wait_until
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Cluster:
         self._listeners = [listener]
         self._keep = keep
         self._network: SetNetwork | None = None
+        self._node: NodeNetwork | None = None
 
     async def start(self, network: SetNetwork | None, *, hub_runs: bool, say: Say) -> None:
         """Start all processes; return once the API server answers and knows our kinds.
@@ -68,7 +70,7 @@ class Cluster:
         """
         say(f"starting {self.name}")
         node = await network.add_node(self._own.number) if network and self.name != HUB else None
-        self._network = network if node else None
+        self._network, self._node = (network, node) if node else (None, None)
         if node:
             self._listeners += [node.listen(address, API_PORT) for address in node.addresses.node]
         elif network:
@@ -82,11 +84,11 @@ class Cluster:
                 await apply(client, (*hub_roles(self._files.name), *hub_policies()))
                 self._run("hub", self._hub(pki))
             else:
-                uid = await bootstrap_member(client)
-                await apply(client, member_policies())
-                if hub_runs:
-                    await self._register(uid)
-                self._start_member(pki, node)
+                if node:
+                    self._run("node", _python("isthmus.local.node", "--config", str(self._node_config(pki))), node)
+                if self._own.joined:
+                    await self._be_member(client, hub_runs=hub_runs)
+                    self._employ(pki, node)
             if node:
                 await self._wait("node", lambda: _has_node(client))
         say(f"{self.name} runs")
@@ -97,25 +99,55 @@ class Cluster:
     def _log(self, unit: str) -> Path:
         return self._folder / "logs" / f"{unit}.log"
 
+    async def _be_member(self, client: Client, *, hub_runs: bool) -> None:
+        # Who joined by hand has all that a member needs, with the marks by which it will be taken away.
+        if membership(self._folder) is not None:
+            return
+        uid = await bootstrap_member(client)
+        await apply(client, member_policies())
+        if hub_runs:
+            await self._register(uid)
+
     async def _register(self, uid: str) -> None:
         ranges = ClusterAddresses(self._own.number).pod_ranges
         config = self._files.cluster(HUB) / "admin.kubeconfig"
         async with Client(load_kubeconfig([config])) as hub:
             await bootstrap_hub(hub, self._files.name, [NewMember(self.name, uid, ranges)])
 
-    def _start_member(self, pki: PKI, node: NodeNetwork | None) -> None:
-        hub = PKI.load(self._files.cluster(HUB) / "pki", HUB)
-        hub_server = f"https://{HUB_ADDRESSES[0]}:{API_PORT}" if node else self._outside(HUB)
-        at_hub = self._write("agent-hub", hub.client_config(hub_server, member_user(self.name)))
+    async def employ(self) -> None:
+        """Start the agent and the DNS server, anew where they run, with what the cluster holds for its hub now."""
+        await self.dismiss()
+        self._employ(PKI.load(self._folder / "pki", self.name), self._node)
+
+    async def dismiss(self) -> None:
+        """End the agent and the DNS server."""
+        gone = [self.keepers.pop(unit) for unit in ("agent", "dns") if unit in self.keepers]
+        await asyncio.gather(*(keeper.end() for keeper in gone))
+
+    def _employ(self, pki: PKI, node: NodeNetwork | None) -> None:
         at_home = self._kubeconfig("isthmus-agent", pki, AGENT_USER)
-        arguments = ["agent", f"--hub-kubeconfig={at_hub}", f"--kubeconfig={at_home}", f"--cluster={self.name}"]
-        arguments += [f"--set={self._files.name}", f"--heartbeat={self._record.heartbeat}"]
+        cluster, cluster_set, at_hub = self._at_hub(node)
+        arguments = ["agent", f"--hub-kubeconfig={at_hub}", f"--kubeconfig={at_home}", f"--cluster={cluster}"]
+        arguments += [f"--set={cluster_set}", f"--heartbeat={self._record.heartbeat}"]
         if node:
-            self._run("node", _python("isthmus.local.node", "--config", str(self._node_config(pki))), node)
             dns = [f"--listen={address}" for address in node.addresses.isthmus_dns]
             reader = self._kubeconfig("isthmus-dns", pki, DNS_USER)
             self._run("dns", _isthmus("dns", f"--kubeconfig={reader}", *dns), node)
         self._run("agent", _isthmus(*arguments), node)
+
+    def _at_hub(self, node: NodeNetwork | None) -> tuple[str, str, Path]:
+        """Who the agent is, in which set, and the kubeconfig for that: by a token if it joined by hand."""
+        inside = f"https://{HUB_ADDRESSES[0]}:{API_PORT}" if node else self._outside(HUB)
+        held = membership(self._folder)
+        if held is None:
+            hub = PKI.load(self._files.cluster(HUB) / "pki", HUB)
+            path = self._write("agent-hub", hub.client_config(inside, member_user(self.name)))
+            return self.name, self._files.name, path
+        path = self._folder / "agent-hub.kubeconfig"
+        # What people reach by 127.0.0.1 has another address inside.
+        reached = replace(held, server=inside) if held.server == self._outside(HUB) else held
+        write_private(path, reached.kubeconfig(HUB_TOKEN))
+        return held.cluster, held.set, path
 
     async def end(self) -> None:
         """End all processes, the API server last, and close the doors."""
@@ -239,15 +271,6 @@ async def _answers(client: Client) -> bool:
 async def _has_node(client: Client) -> bool:
     nodes = (await client.list(NODES)).items
     return any(each.type == "Ready" and each.status == "True" for node in nodes for each in node.status.conditions)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    unfinished = path.with_suffix(f"{path.suffix}.new")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    unfinished.replace(path)
 
 
 def _add_context(files: SetFiles, name: str, config: Manifest) -> None:

@@ -24,6 +24,8 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     clusters: tuple[str, ...] = ()
     dns_upstream: str = ""
     heartbeat: float = 0.0
+    # New clusters of an `up` become no members.
+    alone: bool = False
 
 
 class UnitStatus(msgspec.Struct, frozen=True):

@@ -86,10 +86,19 @@ def listeners_for(record: SetRecord, names: Sequence[str]) -> list[socket.socket
     return listening
 
 
-def up(files: SetFiles, members: Sequence[str], *, say: Say, dns_upstream: str = "", heartbeat: float = 10.0) -> Answer:
+def up(  # noqa: PLR0913 - one parameter for each option
+    files: SetFiles,
+    members: Sequence[str],
+    *,
+    say: Say,
+    dns_upstream: str = "",
+    heartbeat: float = 10.0,
+    alone: bool = False,
+) -> Answer:
     """Bring the named members and the hub up, and those of the set that run already stay as they are.
 
-    `heartbeat` is the seconds between two signs of life of a member; three missed ones make it silent.
+    `heartbeat` is the seconds between two signs of life of a member; three missed ones make it silent. New clusters
+    that are to be `alone` do not join the set.
     Without names: all the set's clusters that were not stopped, or east, west and north for a new set.
     Raises Invalid or Unreachable with the next step.
     """
@@ -108,7 +117,7 @@ def up(files: SetFiles, members: Sequence[str], *, say: Say, dns_upstream: str =
         for name in missing:
             files.kubelet_socket(name)
         listeners = listeners_for(record, missing)
-        command = Command(do="up", clusters=tuple(missing), dns_upstream=dns_upstream, heartbeat=heartbeat)
+        command = Command(do="up", clusters=tuple(missing), dns_upstream=dns_upstream, heartbeat=heartbeat, alone=alone)
         try:
             return ask(files.socket, command, listeners=listeners, progress=say)
         finally:

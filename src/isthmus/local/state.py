@@ -20,11 +20,15 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 class ClusterRecord(msgspec.Struct, frozen=True):
-    """One cluster: its number, which its addresses are made of, and its API server's port on 127.0.0.1."""
+    """One cluster: its number, which its addresses are made of, and its API server's port on 127.0.0.1.
+
+    Only one that has `joined` runs an agent.
+    """
 
     number: int
     port: int
     stopped: bool = False
+    joined: bool = True
 
 
 class SetRecord(msgspec.Struct, frozen=True):
@@ -102,6 +106,15 @@ class SetFiles:
     def remove(self) -> None:
         """Delete everything the set has on disk."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    unfinished = path.with_suffix(f"{path.suffix}.new")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    unfinished.replace(path)
 
 
 def known_sets(root: Path | None = None) -> list[str]:

@@ -15,6 +15,8 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
+
 from isthmus.errors import Invalid, IsthmusError
 from isthmus.kit.logs import configure
 from isthmus.local.cluster import Cluster
@@ -44,6 +46,8 @@ class Supervisor:
             match command.do:
                 case "up":
                     await self.up(command, listeners, peer)
+                case "join" | "leave":
+                    await self.change_membership(command, peer)
                 case "stop":
                     await self.stop(command.clusters, peer)
                 case "down":
@@ -76,7 +80,9 @@ class Supervisor:
         for name, listener in wanted.items():
             known = record.clusters.get(name)
             number = known.number if known else 0 if name == HUB else record.free_number()
-            record = record.with_cluster(name, ClusterRecord(number=number, port=listener.getsockname()[1]))
+            joined = known.joined if known else not command.alone
+            port = listener.getsockname()[1]
+            record = record.with_cluster(name, ClusterRecord(number=number, port=port, joined=joined))
         self.files.write(record)
         fresh = {name: listener for name, listener in wanted.items() if name not in self.clusters}
         for listener in (listener for name, listener in wanted.items() if name not in fresh):
@@ -110,13 +116,23 @@ class Supervisor:
             if known is None:
                 there = ", ".join(record.clusters)
                 raise Invalid(f"there is no cluster {name!r} in set {self.files.name!r}; there are: {there}")
-            self.files.write(
-                record.with_cluster(name, ClusterRecord(number=known.number, port=known.port, stopped=True))
-            )
+            self.files.write(record.with_cluster(name, msgspec.structs.replace(known, stopped=True)))
             cluster = self.clusters.pop(name, None)
             if cluster:
                 peer.say(f"stopping {name}")
                 await cluster.end()
+
+    async def change_membership(self, command: Command, peer: Peer) -> None:
+        """Start the agents of clusters that have joined by hand, or end those of clusters that leave."""
+        for name in command.clusters:
+            cluster = self.clusters.get(name)
+            if cluster is None:
+                raise Invalid(f"{name} does not run. Type: isthmus start {name} --set {self.files.name}")
+            joined = command.do == "join"
+            record = self.files.read()
+            self.files.write(record.with_cluster(name, msgspec.structs.replace(record.clusters[name], joined=joined)))
+            await (cluster.employ() if joined else cluster.dismiss())
+            peer.say(f"the agent of {name} {'runs' if joined else 'has ended'}")
 
     async def down(self, peer: Peer) -> None:
         """End everything, and then this process."""

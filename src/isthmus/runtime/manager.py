@@ -1,11 +1,15 @@
 """One task group for everything that a process runs over its clusters."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeAlias
 
+from isthmus.kube.informer import Informer
 from isthmus.runtime.controller import Controller
 from isthmus.runtime.fleet import Cluster, Engagement, Fleet
+from isthmus.runtime.recent import meta
+from isthmus.runtime.reconcile import Request
+from isthmus.runtime.source import Source, each
 
 Watch: TypeAlias = Callable[[Controller, Cluster], None]
 
@@ -48,6 +52,23 @@ class Manager:
                 tasks.create_task(controller.run(), name=f"controller {controller.name}")
             for name, job in self._others:
                 tasks.create_task(_wait(job), name=name)
+
+
+def every_object(controller: Controller, cluster: Cluster) -> None:
+    """A `watch` for `Manager.add`: each object of the cluster's informers is looked at under its own name.
+
+    A cluster that does not answer keeps no other waiting.
+    """
+    for informer in cluster.informers:
+        if isinstance(informer, Informer):
+            controller.watch(Source(informer, each(_named_in(cluster.name)), required=False))
+
+
+def _named_in(cluster: str) -> Callable[[object], Iterator[Request]]:
+    def named(item: object) -> Iterator[Request]:
+        yield Request(cluster, meta(item, "namespace"), meta(item, "name"))
+
+    return named
 
 
 async def _wait(job: Callable[[], Awaitable[None]]) -> None:

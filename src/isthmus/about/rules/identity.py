@@ -13,7 +13,7 @@ from isthmus.api.about import (
     ClusterProperty,
     ClusterPropertySpec,
 )
-from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, Member
+from isthmus.api.isthmus import JOIN_PREFIX, MANAGED_BY, MARKER_LABEL, WORKS_SUFFIX, Member
 from isthmus.api.meta import ObjectMeta
 from isthmus.api.names import is_dns_label
 from isthmus.errors import Invalid
@@ -42,7 +42,7 @@ def registered_id_problem(id_: str) -> str:
     """Why a cluster cannot be registered under that id here, or nothing (design, part 2)."""
     if not is_dns_label(id_) or len(id_) > MAX_REGISTERED_ID:
         return f"cluster id {id_!r} is not one DNS label of at most {MAX_REGISTERED_ID} characters"
-    if id_ in RESERVED_IDS:
+    if id_ in RESERVED_IDS or id_.startswith(JOIN_PREFIX) or id_.endswith(WORKS_SUFFIX):
         return f"cluster id {id_!r} is kept for Isthmus itself: choose another"
     return ""
 

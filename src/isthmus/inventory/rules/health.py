@@ -6,8 +6,9 @@ member's clock is never read.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
-from isthmus.api.isthmus import HEALTHY, SILENT
+from isthmus.api.isthmus import HEALTHY, MEMBERS_NAMESPACE, SILENT
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,17 @@ class Grace:
     share: float = 1 / 3
     least: int = 3
     gap: float = 15.0
+    flaps: int = 3
+    memory: float = 600.0
 
     @property
     def doubt(self) -> float:
         """Silence that no healthy member keeps."""
         return self.silent_after * 2 / 3
+
+    def settle(self, falls: int) -> float:
+        """Seconds without a gap that a member owes after so many silences: a grace, doubled each time, ten at most."""
+        return self.silent_after * min(2.0 ** (falls - self.flaps), 10.0) if falls >= self.flaps else 0.0
 
 
 USUAL = Grace()
@@ -38,11 +45,29 @@ USUAL = Grace()
 
 @dataclass(frozen=True)
 class _Heard:
-    """What was last seen in a member's Lease, when that was new, and whether it followed something older."""
+    """What was last seen in a member's Lease, when that was new, and whether it followed something older.
+
+    Then its latest silences, since when it is back from the last one (None while it is silent), and whether it was
+    said that it has to be steady first.
+    """
 
     mark: str
     at: float
     renewed: bool
+    falls: tuple[float, ...] = ()
+    back: float | None = 0.0
+    told: bool = False
+
+    def beat(self, mark: str, now: float) -> "_Heard":
+        """After another heartbeat."""
+        return replace(self, mark=mark, at=now, renewed=bool(self.mark), back=now if self.back is None else self.back)
+
+    def fell(self, now: float, memory: float, *, counts: bool) -> "_Heard":
+        """After a silence, which counts once, if at all."""
+        if self.back is None:
+            return self
+        falls = tuple(fall for fall in self.falls if now - fall <= memory)
+        return replace(self, falls=(*falls, now) if counts else falls, back=None, told=False)
 
 
 @dataclass(frozen=True)
@@ -63,7 +88,7 @@ class Vigil:
         before = self.heard_by.get(cluster)
         if before and before.mark == mark:
             return self
-        entry = _Heard(mark, now, renewed=bool(before and before.mark))
+        entry = before.beat(mark, now) if before else _Heard(mark, now, renewed=False, back=now)
         return replace(self, heard_by={**self.heard_by, cluster: entry})
 
     def resumed(self, now: float) -> "Vigil":
@@ -74,11 +99,16 @@ class Vigil:
 
 @dataclass(frozen=True)
 class Transition:
-    """A verdict that differs from the one on record."""
+    """A verdict that differs from what is on record; `{}` in `reason` is a moment, `ago` seconds back."""
 
     cluster: str
     state: str
     reason: str
+    ago: float = 0.0
+
+    def told(self, now: datetime) -> str:
+        """The reason with its moment, by the hub's wall clock."""
+        return self.reason.format((now - timedelta(seconds=self.ago)).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
 @dataclass(frozen=True)
@@ -96,8 +126,8 @@ def judge(vigil: Vigil, states: Mapping[str, str], now: float, grace: Grace = US
     if now - vigil.judged_at > grace.gap:
         vigil = vigil.resumed(now)
     met = {cluster: vigil.heard_by.get(cluster) or _Heard("", now, renewed=False) for cluster in states}
-    vigil = replace(vigil, heard_by=met, judged_at=now)
     fallen = {cluster for cluster in states if now - met[cluster].at > grace.silent_after}
+    vigil = replace(vigil, heard_by=met, judged_at=now)
     recent = {cluster for cluster in states if grace.doubt < now - met[cluster].at <= grace.silent_after + grace.burst}
     if (
         fallen & recent
@@ -107,21 +137,49 @@ def judge(vigil: Vigil, states: Mapping[str, str], now: float, grace: Grace = US
     ):
         waiting = any(states[cluster] != SILENT for cluster in recent)
         vigil = replace(vigil, held_until=now + grace.hold if waiting else vigil.held_until)
+    holding = now < vigil.held_until
+    # Those who fall together while the hub doubts itself have not flapped.
+    met |= {cluster: met[cluster].fell(now, grace.memory, counts=not holding) for cluster in fallen}
     newly = sorted(cluster for cluster in fallen if states[cluster] != SILENT)
-    back = sorted(
+    returned = sorted(
         cluster for cluster in states if states[cluster] == SILENT and cluster not in fallen and met[cluster].renewed
     )
-    holding = now < vigil.held_until
-    transitions = [Transition(cluster, HEALTHY, "its heartbeat is back") for cluster in back]
+    unsteady = [cluster for cluster in returned if not _is_steady(met[cluster], grace)]
+    transitions = [_back(cluster, met[cluster], now) for cluster in returned if cluster not in unsteady]
+    transitions += [_flapping(cluster, met[cluster], now, grace) for cluster in unsteady if not met[cluster].told]
+    vigil = replace(vigil, heard_by=met | {cluster: replace(met[cluster], told=True) for cluster in unsteady})
     if not holding:
-        text = f"no heartbeat for {grace.silent_after:g} seconds"
-        transitions += [Transition(cluster, SILENT, text) for cluster in newly]
+        transitions += [_silent(cluster, met[cluster], now) for cluster in newly]
     return Judgement(
         tuple(transitions),
         vigil,
         _held(newly, len(states), vigil.held_until - now) if holding and newly else "",
         _judge_at(vigil, states, now, grace),
     )
+
+
+def _silent(cluster: str, heard: _Heard, now: float) -> Transition:
+    lease = f"Lease {MEMBERS_NAMESPACE}/{cluster}"
+    tried = f"{lease} was watched all the time and did not change" if heard.mark else f"there is no {lease}"
+    return Transition(cluster, SILENT, f"no heartbeat since {{}} by the hub's clock: {tried}", now - heard.at)
+
+
+def _back(cluster: str, heard: _Heard, now: float) -> Transition:
+    return Transition(cluster, HEALTHY, "its heartbeat is back since {}", now - (heard.back or now))
+
+
+def _flapping(cluster: str, heard: _Heard, now: float, grace: Grace) -> Transition:
+    falls = len(heard.falls)
+    reason = (
+        f"its heartbeat is back since {{}}, but it fell silent {falls} times within {grace.memory:g} seconds: "
+        f"Healthy once it has come without a gap for {grace.settle(falls):g} seconds"
+    )
+    return Transition(cluster, SILENT, reason, now - (heard.back or now))
+
+
+def _is_steady(heard: _Heard, grace: Grace) -> bool:
+    """Whether heartbeats of a member that is back have come for long enough."""
+    return heard.at - (heard.back or 0.0) >= grace.settle(len(heard.falls))
 
 
 def _held(newly: list[str], total: int, seconds: float) -> str:

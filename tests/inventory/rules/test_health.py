@@ -1,11 +1,14 @@
 """Who is silent, and when the hub doubts itself instead."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from isthmus.api.isthmus import HEALTHY, SILENT
-from isthmus.mcs.rules.health import Grace, Judgement, Vigil, judge
+from isthmus.inventory.rules.health import Grace, Judgement, Vigil, judge
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -17,6 +20,7 @@ class Hub:
     states: dict[str, str] = field(default_factory=dict)
     lost: dict[str, float] = field(default_factory=dict)
     log: list[tuple[float, str, str]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
     held: str = ""
     vigil: Vigil = field(default_factory=lambda: Vigil.begin(0.0))
 
@@ -37,11 +41,58 @@ class Hub:
         for each in judgement.transitions:
             self.states[each.cluster] = each.state
             self.log.append((self.now, each.cluster, each.state))
+            self.said.append(each.told(BEGAN + timedelta(seconds=self.now)))
         return judgement
 
 
 def ids(count: int) -> tuple[str, ...]:
     return tuple(f"c{i}" for i in range(count))
+
+
+def moments(hub: Hub, id_: str) -> list[tuple[float, str]]:
+    return [(moment, state) for moment, cluster, state in hub.log if cluster == id_]
+
+
+def test_a_member_that_falls_silent_again_and_again_has_to_be_steady_before_it_counts() -> None:
+    hub = Hub(ids(3))
+    for _ in range(4):
+        hub.lost["c1"] = hub.now
+        hub.run(until=hub.now + 50)
+        del hub.lost["c1"]
+        hub.run(until=hub.now + 15)
+    hub.run(until=400)
+    states = [state for _, state in moments(hub, "c1")]
+    # Twice it is believed at once; then it says why not, falls once more before it was steady, and says it again.
+    assert states == [SILENT, HEALTHY, SILENT, HEALTHY, SILENT, SILENT, SILENT, HEALTHY]
+    told, healthy = moments(hub, "c1")[-2:]
+    assert 60 <= healthy[0] - told[0] <= 70
+    assert "fell silent 4 times within 600 seconds: Healthy once it has come without a gap for 60" in hub.said[-2]
+
+
+def test_an_old_flapping_is_forgotten() -> None:
+    hub = Hub(ids(3))
+    for _ in range(3):
+        hub.lost["c1"] = hub.now
+        hub.run(until=hub.now + 50)
+        del hub.lost["c1"]
+        hub.run(until=hub.now + 700)
+    assert [state for _, state in moments(hub, "c1")] == [SILENT, HEALTHY] * 3
+
+
+def test_a_reason_says_since_when_and_what_was_tried() -> None:
+    hub = Hub(ids(3), lost={"c1": 100.0})
+    hub.states["never"] = HEALTHY
+    hub.run(until=200)
+    del hub.lost["c1"]
+    hub.run(until=210)
+    assert hub.said == [
+        "no heartbeat since 2026-01-01T00:00:05Z by the hub's clock: there is no Lease isthmus-members/never",
+        (
+            "no heartbeat since 2026-01-01T00:01:40Z by the hub's clock: "
+            "Lease isthmus-members/c1 was watched all the time and did not change"
+        ),
+        "its heartbeat is back since 2026-01-01T00:03:25Z",
+    ]
 
 
 @pytest.mark.requirement("MCS-77", "MCS-78")

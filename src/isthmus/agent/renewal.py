@@ -1,0 +1,183 @@
+"""Renews an agent's credential at its hub, well before it ends: no token is good for longer than a day.
+
+Kubernetes, "Service account tokens" (KEP-1205). The new one is bound to the same Secret as the former, so that what
+ends one ends all.
+"""
+
+import base64
+import binascii
+import logging
+import random
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from isthmus.api.core import SECRETS, SERVICE_ACCOUNTS
+from isthmus.api.isthmus import MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
+from isthmus.errors import Invalid, IsthmusError
+from isthmus.install.registration import LONGEST_TOKEN
+from isthmus.install.roles import HUB_SECRET
+from isthmus.kit.backoff import Backoff
+from isthmus.kit.clock import SYSTEM, Clock
+from isthmus.kube.client import Client
+from isthmus.kube.tls import Material
+
+log = logging.getLogger(__name__)
+
+Keep = Callable[[str], Awaitable[None]]
+
+TOKEN_KEY: Final = "token"  # noqa: S105  # a key's name
+# Seconds between two looks at the file: another process may have renewed it, or an admin.
+_LOOK: Final = 300.0
+# Of a token's life; members that joined together do not renew together.
+_AT: Final = (0.4, 0.5)
+_FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 600.0
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a token says of itself: whose it is, what it is bound to, from when until when it is good (UTC)."""
+
+    account: str
+    secret: str
+    uid: str
+    issued: datetime
+    expires: datetime
+
+
+class _Bound(msgspec.Struct):
+    name: str
+    uid: str = ""
+
+
+class _Kubernetes(msgspec.Struct):
+    namespace: str
+    serviceaccount: _Bound
+    secret: _Bound | None = None
+
+
+class _Token(msgspec.Struct):
+    iat: int
+    exp: int
+    kubernetes: _Kubernetes = msgspec.field(name="kubernetes.io")
+
+
+def claims(token: str) -> Claims | None:
+    """What it says; None for what is no token of a member that is bound to a Secret: we cannot renew that.
+
+    Nothing is believed by it: the hub looks at its signature.
+    """
+    parts = token.strip().split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+        read = msgspec.json.decode(raw, type=_Token)
+        issued, expires = datetime.fromtimestamp(read.iat, UTC), datetime.fromtimestamp(read.exp, UTC)
+    except (binascii.Error, ValueError, OverflowError, OSError, RecursionError):
+        return None
+    bound = read.kubernetes
+    if bound.secret is None or bound.namespace != MEMBERS_NAMESPACE:
+        return None
+    return Claims(bound.serviceaccount.name, bound.secret.name, bound.secret.uid, issued, expires)
+
+
+def due(seen: Claims, share: float) -> datetime:
+    """When to renew it, after that share of its life."""
+    return seen.issued + (seen.expires - seen.issued) * share
+
+
+async def renew(
+    hub: Client, token: Material, keep: Keep, *, clock: Clock = SYSTEM, longest: int = LONGEST_TOKEN
+) -> None:
+    """Keep the token of that file fresh, until cancelled; returns at once where it cannot be renewed.
+
+    `keep` puts a new one where all processes of the agent find it. What fails is tried again while the old one lasts,
+    and after: somebody may join the cluster anew. `longest` is in seconds.
+    """
+    share = random.uniform(*_AT)
+    backoff = Backoff(base=_FIRST_PAUSE, cap=_LONGEST_PAUSE)
+    latest = _read(token)
+    if latest is None:
+        log.info("credential at the hub is not one that is renewed", extra={"hub": hub.server})
+        return
+    while True:
+        seen = _read(token)
+        # What we wrote into a Secret comes back as a file after a while.
+        if seen is not None and seen.expires > latest.expires:
+            latest = seen
+        wait = (due(latest, share) - clock.now()).total_seconds()
+        if wait > 0:
+            await clock.sleep(min(wait, _LOOK))
+            continue
+        try:
+            made = await _issue(hub, latest, longest)
+            await keep(made)
+        except IsthmusError as problem:
+            left = int((latest.expires - clock.now()) / timedelta(seconds=1))
+            log.warning("credential not renewed", extra={"hub": hub.server, "problem": str(problem), "seconds": left})
+            await clock.sleep(backoff.next())
+            continue
+        backoff = Backoff(base=_FIRST_PAUSE, cap=_LONGEST_PAUSE)
+        latest = claims(made) or latest
+        log.info("credential renewed", extra={"hub": hub.server, "until": latest.expires.isoformat()})
+
+
+def _read(token: Material) -> Claims | None:
+    try:
+        return claims(token.read().decode(errors="replace"))
+    except Invalid:
+        return None
+
+
+async def _issue(hub: Client, seen: Claims, seconds: int) -> str:
+    bound = {"kind": SECRETS.kind, "apiVersion": SECRETS.api_version, "name": seen.secret, "uid": seen.uid}
+    spec = {"expirationSeconds": seconds, "boundObjectRef": bound}
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+    path = SERVICE_ACCOUNTS.path(seen.account, namespace=MEMBERS_NAMESPACE, subresource="token")
+    answer = await hub.raw("POST", path, body=msgspec.json.encode(request))
+    try:
+        return msgspec.json.decode(answer, type=_Answer).status.token
+    except msgspec.MsgspecError as problem:
+        raise Invalid(f"{hub.server} answered a TokenRequest with something else: {problem}") from problem
+
+
+class _Status(msgspec.Struct):
+    token: str
+
+
+class _Answer(msgspec.Struct):
+    status: _Status
+
+
+def in_secret(member: Client) -> Keep:
+    """Into the Secret that the agent's pods have mounted."""
+
+    async def keep(token: str) -> None:
+        data = {TOKEN_KEY: base64.b64encode(token.encode()).decode()}
+        await member.merge_patch(SECRETS, HUB_SECRET, {"data": data}, namespace=SYSTEM_NAMESPACE)
+
+    return keep
+
+
+def in_file(path: Path) -> Keep:
+    """Into the file itself, whole or not at all."""
+
+    async def keep(token: str) -> None:
+        _replace(path, token)
+
+    return keep
+
+
+def _replace(path: Path, token: str) -> None:
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            file.write(token)
+        Path(file.name).replace(path)
+    except OSError as problem:
+        raise Invalid(f"{path} cannot be written: {problem.strerror}; check its permissions") from problem

@@ -1,0 +1,186 @@
+"""`isthmus join` and `isthmus leave`: a cluster becomes a member of a set, and is none any more."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import click
+import yaml
+
+from isthmus.agent.needs import BESIDE
+from isthmus.cli.handover import give_back, hand_over, place_of
+from isthmus.cli.install import Plain
+from isthmus.cli.output import progress
+from isthmus.cli.real import Real, real_cluster
+from isthmus.errors import Invalid
+from isthmus.install.homes import Agents, Home, InMember
+from isthmus.install.join import JoinOptions, join, manifests_for, nominal
+from isthmus.install.joinable import name_for, read_properties
+from isthmus.install.leave import demand_joined, leave
+from isthmus.install.push import BesideHub
+from isthmus.install.workloads import IMAGE
+from isthmus.install.works import read_works
+from isthmus.inventory.rules.joining import JoinToken, read_token
+from isthmus.kube.client import Client
+from isthmus.local.membership import Supervised, embedded
+
+PULL, PUSH = "pull", "push"
+_STDIN = "-"
+_AGENT = "isthmus-join"
+
+mode_option = click.option(
+    "--mode",
+    type=click.Choice([PULL, PUSH]),
+    default=PULL,
+    show_default=True,
+    help="The agent runs in the cluster, or beside the hub with a key to the cluster.",
+)
+hub_option = click.option("--hub-context", metavar="NAME", help="With --mode push: the hub, as its admin.")
+corefile_option = click.option(
+    "--config-map", default="kube-system/coredns", show_default=True, metavar="NAMESPACE/NAME", help="CoreDNS' own."
+)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which cluster, and where its agent lives."""
+
+    real: Real
+    mode: str
+    hub_context: str | None
+    address: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.mode == PUSH) != bool(self.hub_context):
+            raise Invalid("--mode push and --hub-context NAME go together: the agent is put beside that hub")
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is a cluster of `isthmus up`."""
+        config = self.real.config()
+        return embedded(config.server, config.context) is not None
+
+    @asynccontextmanager
+    async def entered(self, agents: Agents) -> AsyncIterator[tuple[Client, Home]]:
+        """The cluster, and the agent's home."""
+        config = self.real.config()
+        async with AsyncExitStack() as stack:
+            member = await stack.enter_async_context(Client(config, user_agent=_AGENT))
+            if local := embedded(config.server, config.context):
+                # Push or pull: it is a process beside the hub's.
+                yield member, Supervised(*local, agents)
+            elif self.hub_context:
+                hub_config = Real(self.real.kubeconfig, self.hub_context).config()
+                hub = await stack.enter_async_context(Client(hub_config, user_agent=_AGENT))
+                yield member, BesideHub((hub, hub_config), (member, config), agents, address=self.address)
+            else:
+                yield member, InMember(member, agents)
+
+
+@click.command("join", epilog="Example:  isthmus join TOKEN --context west --property region=eu-west")
+@click.argument("token")
+@click.option("--name", default="", metavar="NAME", help="Its name in the set; the token's, its id, or the context's.")
+@click.option("--property", "properties", multiple=True, metavar="NAME=VALUE", help="What it says of itself.")
+@click.option("--works", multiple=True, metavar="none|NAMESPACE|clusterrole/NAME", help="Where Works may act; none.")
+@mode_option
+@hub_option
+@click.option("--server", "address", default="", metavar="URL", help="Its API server's address for others.")
+@click.option("--proxy", default="", metavar="URL", help="By which the hub is reached.")
+@click.option("--image", default=IMAGE, show_default=True, help="The image of Isthmus.")
+@click.option(BESIDE, is_flag=True, help="Though another implementation of multicluster services is at work.")
+@click.option("--approved-within", default=600.0, show_default=True, metavar="SECONDS", help="How long to wait.")
+@click.option("--dns/--no-dns", default=None, help="Have its CoreDNS ask Isthmus, too; else you are asked.")
+@corefile_option
+@click.option("--dry-run", is_flag=True, help="Print what the cluster would get, and touch nothing.")
+@click.option("-o", "--output", type=click.Choice(["yaml"]), default="yaml", help="How --dry-run prints it.")
+@real_cluster
+def join_command(  # noqa: PLR0913 - one parameter for each option
+    real: Real,
+    token: str,
+    name: str,
+    properties: tuple[str, ...],
+    works: tuple[str, ...],
+    mode: str,
+    hub_context: str | None,
+    address: str,
+    proxy: str,
+    image: str,
+    approved_within: float,
+    config_map: str,
+    output: str,  # noqa: ARG001 - there is one way
+    *,
+    beside_another: bool,
+    dns: bool | None,
+    dry_run: bool,
+) -> None:
+    """Make a cluster a member of a set, by a token from its hub (- reads it from stdin); safe to repeat."""
+    ticket = read_token(sys.stdin.read(1 << 17) if token == _STDIN else token)
+    config = real.config()
+    options = JoinOptions(
+        config,
+        name,
+        config.context,
+        read_properties(properties),
+        read_works(works),
+        address,
+        proxy,
+        beside_another,
+        approved_within,
+    )
+    where = Where(real, mode, hub_context, address)
+    agents = Agents(image, beside_another)
+    if dry_run:
+        asyncio.run(_show(where, ticket, options, agents))
+        return
+    joined = asyncio.run(_join(where, ticket, options, agents))
+    click.echo(f"This cluster is member {joined} of set {ticket.set}.")
+    if not where.is_embedded:
+        _offer_dns(real, config_map, dns)
+
+
+async def _join(where: Where, token: JoinToken, options: JoinOptions, agents: Agents) -> str:
+    async with where.entered(agents) as (member, home):
+        return (await join(token, member, options, home, say=progress)).cluster
+
+
+async def _show(where: Where, token: JoinToken, options: JoinOptions, agents: Agents) -> None:
+    async with where.entered(agents) as (_, home):
+        held = nominal(token, name_for(token, options.name, "", options.context), options.proxy)
+        manifests = manifests_for(home, held, options)
+    click.echo(yaml.dump_all(manifests, Dumper=Plain, sort_keys=False), nl=False)
+
+
+def _offer_dns(real: Real, config_map: str, dns: bool | None) -> None:
+    command = f"isthmus dns configure{f' --context {real.context}' if real.context else ''}"
+    if dns is None and sys.stdin.isatty():
+        dns = click.confirm(f"Have its pods find names of the set ({command})?", default=True)
+    if not dns:
+        click.echo(f"Have its pods find names of the set:  {command}")
+        return
+    click.echo(real.run(lambda client: hand_over(client, place_of(config_map), undo=False, replace=False)))
+
+
+@click.command("leave", epilog="Example:  isthmus leave --context west")
+@mode_option
+@hub_option
+@click.option("--crds", is_flag=True, help="Definitions too, and with them everybody's ServiceExports.")
+@corefile_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@real_cluster
+def leave_command(real: Real, mode: str, hub_context: str | None, config_map: str, *, crds: bool, yes: bool) -> None:
+    """Take a cluster out of its set, and all of Isthmus off it; safe to repeat."""
+    where = Where(real, mode, hub_context)
+    count = asyncio.run(_leave(where, config_map, crds=crds, yes=yes))
+    click.echo(f"{count} objects are gone: this cluster is in no set.")
+
+
+async def _leave(where: Where, config_map: str, *, crds: bool, yes: bool) -> int:
+    async with where.entered(Agents(IMAGE)) as (member, home):
+        held = await demand_joined(member, home)
+        if not yes:
+            click.confirm(f"Take {held.cluster} ({member.server}) out of set {held.set}?", abort=True, err=True)
+        if not where.is_embedded:
+            await give_back(member, config_map)
+        return await leave(member, home, crds=crds, say=progress)

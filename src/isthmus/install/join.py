@@ -1,0 +1,228 @@
+"""Makes a cluster a member, step by step; each may be the last, and all of them can be run again.
+
+First everything is looked at and nothing written; then the hub is asked; then the member is made; then it is waited
+for until the hub has heard its agent. What a former, unfinished run did is found and used.
+"""
+
+import base64
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from isthmus import __version__
+from isthmus.agent.needs import served_properties
+from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES
+from isthmus.api.core import LEASES
+from isthmus.api.isthmus import HEALTHY, MEMBERS, MEMBERS_NAMESPACE, JoinRequestSpec
+from isthmus.api.scheme import Manifest
+from isthmus.errors import APIError, Invalid, IsthmusError, NotFound, Unreachable
+from isthmus.install.apply import demand_installable, install
+from isthmus.install.credential import is_this_machine
+from isthmus.install.held import Held
+from isthmus.install.homes import Home
+from isthmus.install.joinable import (
+    RIGHTS,
+    Identity,
+    clash,
+    identity,
+    name_for,
+    token_problem,
+)
+from isthmus.install.kinds import whole
+from isthmus.install.manifests import MANAGER
+from isthmus.install.petition import Petition, SpentToken, hub_of
+from isthmus.install.rights import demand_rights
+from isthmus.install.works import (
+    Works,
+    demand_works,
+    property_manifest,
+    withdraw_works,
+    works_manifests,
+    works_property,
+)
+from isthmus.inventory.rules.joining import JoinToken
+from isthmus.kit.clock import SYSTEM, Clock
+from isthmus.kube.client import Client, WriteOptions
+from isthmus.kube.config import Config
+
+Say = Callable[[str], None]
+
+# Seconds.
+_READY_WITHIN: Final = 180.0
+_FIRST_LOOK: Final = 0.05
+_LOOK: Final = 1.0
+
+
+@dataclass(frozen=True)
+class JoinOptions:
+    """How a cluster joins: under which name (empty: the token's, its id's or `context`), and what it says of itself.
+
+    `address` is where others reach its API server; empty: where `config` does. `proxy` leads to the hub.
+    `approved_within` is in seconds.
+    """
+
+    config: Config
+    name: str = ""
+    context: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    works: Works = field(default_factory=Works)
+    address: str = ""
+    proxy: str = ""
+    beside: bool = False
+    approved_within: float = 600.0
+
+
+async def join(
+    token: JoinToken, member: Client, options: JoinOptions, home: Home, *, say: Say, clock: Clock = SYSTEM
+) -> Held:
+    """Make the cluster a member whose agent lives in `home`; what it now holds.
+
+    Raises Invalid, with nothing written, where it cannot join; Unreachable where something has to be waited for
+    longer than we do, or does not answer. Then the same again goes on from there.
+    """
+    joining = _Joining(token, member, options, home, say, clock)
+    name, seen, held = await joining.look()
+    async with hub_of(token, options.proxy, clock) as petition:
+        say(f"asking {token.server} to take {name} into set {token.set}")
+        held = await joining.admitted(petition, name, seen, held)
+        last = await joining.last_beat(held)
+        await joining.put_up(held, seen)
+        await petition.received()
+    await joining.wait_ready(held, last)
+    return held
+
+
+def nominal(token: JoinToken, name: str, proxy: str = "") -> Held:
+    """What a member of that name will hold, before it has a token."""
+    return Held(name, token.set, token.server, token.authority, proxy or token.proxy)
+
+
+def manifests_for(home: Home, held: Held, options: JoinOptions) -> tuple[Manifest, ...]:
+    """All that the member gets, in order."""
+    said = {**options.properties, **works_property(options.works)}
+    properties = (property_manifest(name, value) for name, value in said.items())
+    return (*home.manifests(held), *works_manifests(options.works), *properties)
+
+
+@dataclass(frozen=True)
+class _Joining:
+    token: JoinToken
+    member: Client
+    options: JoinOptions
+    home: Home
+    say: Say
+    clock: Clock
+
+    async def look(self) -> tuple[str, Identity, Held | None]:
+        """Everything that can be known before anything is written. Raises Invalid."""
+        token, options, member = self.token, self.options, self.member
+        if problem := token_problem(token, self.clock.now()):
+            raise Invalid(problem)
+        await self.home.demand(token.server)
+        # Rights do not depend on the name, and all that follows does on them.
+        await demand_rights(member, self._manifests(nominal(token, "nobody")), RIGHTS)
+        seen = await identity(member)
+        held = await self.home.held()
+        name = name_for(token, options.name, seen.properties.get(CLUSTER_ID, ""), options.context)
+        if problem := clash(name, token, seen, held, options.properties):
+            raise Invalid(f"nothing was written: {problem}")
+        await demand_works(member, options.works)
+        await demand_installable(member, self._manifests(nominal(token, name)), beside=options.beside)
+        return name, seen, held
+
+    def _manifests(self, held: Held) -> tuple[Manifest, ...]:
+        return (*self.home.manifests(held), *works_manifests(self.options.works))
+
+    async def admitted(self, petition: Petition, name: str, seen: Identity, held: Held | None) -> Held:
+        """The member's own credential: a new one, or what it has where the join token has done its work."""
+        try:
+            await petition.ask(self._request(name, seen))
+            request = await petition.wait_approved(name, within=self.options.approved_within, say=self.say)
+            made = await petition.own_token(request, name, self.options.proxy)
+        except SpentToken:
+            if held is None or not await self._is_known(held):
+                raise
+            self.say(f"the token has done its work: repairing {name} with what it holds")
+            return held
+        self.say(f"{name} is approved: {request.status.reason if request.status else ''}")
+        return made
+
+    def _request(self, name: str, seen: Identity) -> JoinRequestSpec:
+        config = self.options.config
+        authority = config.trust.authority.read() if config.trust.authority else b""
+        address = self.options.address or ("" if is_this_machine(config.server) else config.server)
+        return JoinRequestSpec(
+            cluster=name,
+            set=self.token.set,
+            uid=seen.uid,
+            server=address,
+            certificate_authority=base64.b64encode(authority).decode() if address else "",
+            kubernetes_version=seen.version,
+            agent_version=__version__,
+        )
+
+    async def _is_known(self, held: Held) -> bool:
+        async with Client(self.home.at_hub(held), clock=self.clock) as hub:
+            try:
+                await hub.get(MEMBERS, held.cluster, namespace=held.set)
+            except APIError:
+                return False
+        return True
+
+    async def last_beat(self, held: Held) -> str | None:
+        """When the hub heard this member last, in its agent's words; None if never."""
+        with suppress(APIError):
+            async with Client(self.home.at_hub(held), clock=self.clock) as hub:
+                return (await hub.get(LEASES, held.cluster, namespace=MEMBERS_NAMESPACE)).spec.renew_time
+        return None
+
+    async def put_up(self, held: Held, seen: Identity) -> None:
+        """All of the member, its properties, and its agent."""
+        works = self.options.works
+        await withdraw_works(self.member, works)
+        manifests = self._manifests(held)
+        await install(self.member, manifests, say=self.say, wait=False, beside=self.options.beside)
+        kind = whole(await served_properties(self.member) or CLUSTER_PROPERTIES)
+        for name, value in {**self.options.properties, **works_property(works)}.items():
+            if name in seen.ours or name not in seen.properties:
+                manifest = property_manifest(name, value)
+                manifest["apiVersion"] = kind.api_version
+                await self.member.apply(kind, manifest, options=WriteOptions(manager=MANAGER, force=True))
+        await self.home.settle(held)
+
+    async def wait_ready(self, held: Held, last: str | None) -> None:
+        """Return once the hub has heard the agent anew, and nothing is missing where it lives. Raises Unreachable."""
+        end = self.clock.monotonic() + _READY_WITHIN
+        said, pause = "", _FIRST_LOOK
+        async with Client(self.home.at_hub(held), clock=self.clock) as hub:
+            while True:
+                why = await self._unheard(hub, held, last)
+                missing = await self.home.missing()
+                if not (why or missing):
+                    return
+                now = "; ".join(filter(None, (missing, why)))
+                if now != said:
+                    self.say(f"waiting: {now}")
+                    said = now
+                if self.clock.monotonic() > end:
+                    raise Unreachable(
+                        f"{held.cluster} is not ready after {_READY_WITHIN:.0f} s: {now}. "
+                        "What was done stays: once that is mended, type this again"
+                    )
+                await self.clock.sleep(pause)
+                pause = min(_LOOK, pause * 2)
+
+    async def _unheard(self, hub: Client, held: Held, last: str | None) -> str:
+        try:
+            beat = (await hub.get(LEASES, held.cluster, namespace=MEMBERS_NAMESPACE)).spec.renew_time
+            record = await hub.get(MEMBERS, held.cluster, namespace=held.set)
+        except NotFound:
+            return "the hub has not heard the agent"
+        except IsthmusError as problem:
+            return f"the hub does not answer: {problem}"
+        if beat == last or record.status is None or not record.status.agent_version:
+            return "the hub has not heard the agent"
+        if record.spec is None or record.spec.health.state != HEALTHY:
+            return "the hub has no new verdict on it yet"
+        return ""

@@ -1,0 +1,187 @@
+"""The second half of the road: one service after the other, from its export to an answer of its endpoint."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from isthmus.api.core import ENDPOINT_SLICES, NAMESPACES, SERVICES
+from isthmus.api.isthmus import EXPORT_GRANTS, EXPORTED_SERVICES, SYSTEM_NAMESPACE
+from isthmus.api.mcs import CLUSTER_SET_IP, SERVICE_NAME_LABEL, ZONE, ServiceExport, ServiceImport
+from isthmus.api.meta import Conditions
+from isthmus.errors import Invalid, NotFound, Unreachable
+from isthmus.install.handover import plan
+from isthmus.install.homes import unready
+from isthmus.install.member import DNS_SERVICE
+from isthmus.install.road.walk import Finding, Road, Step, untrue
+from isthmus.kube.client import ListOptions
+from isthmus.mcs.controllers.kinds import served_kinds
+from isthmus.mcs.rules.names import export_name
+
+_COREFILE: Final = ("kube-system", "coredns")
+_TCP: Final = frozenset({"", "TCP"})
+
+
+async def exports(road: Road) -> Finding:
+    """Whether all that the cluster exports is in order, and stands on the hub."""
+    kinds = await served_kinds(road.member)
+    found = (await road.member.list(kinds.exports)).items
+    for export in found:
+        at, name = export.metadata.namespace, export.metadata.name
+        look = f"Type: {road.words.member} -n {at} describe serviceexport {name}"
+        if problem := untrue(_of_export(export), "Valid", "Ready"):
+            return Finding("export", f"{at}/{name} is {problem}", f"mend the Service or its export. {look}")
+        try:
+            await road.hub.get(EXPORTED_SERVICES, export_name(road.cluster, at, name), namespace=road.set)
+        except NotFound:
+            return Finding("export", f"{at}/{name} is said to be exported, but the hub does not hold it", look)
+    if not found:
+        return Finding("export", "this cluster exports nothing", looked=False)
+    return Finding("export", f"{len(found)} exported, and on the hub")
+
+
+async def imports(road: Road) -> Finding:
+    """Whether all that the set exports into namespaces of this cluster is imported."""
+    on_hub = (await road.hub.list(EXPORTED_SERVICES, namespace=road.set)).items
+    wanted = {(item.spec.namespace, item.spec.name): item.spec.cluster for item in on_hub if item.spec is not None}
+    here = {item.metadata.name for item in (await road.member.list(NAMESPACES)).items}
+    there = {(item.metadata.namespace, item.metadata.name): item for item in await _imports(road)}
+    absent = sorted({namespace for namespace, _ in wanted if namespace not in here})
+    for (namespace, name), cluster in sorted(wanted.items()):
+        if namespace not in here:
+            continue
+        if (namespace, name) not in there:
+            said = f"{namespace}/{name} is exported by {cluster}, and not imported here"
+            return Finding("import", said, await _import_remedy(road, namespace))
+        status = there[namespace, name].status
+        if problem := untrue(status.conditions if status is not None else (), "Ready"):
+            look = f"{road.words.member} -n {namespace} describe serviceimport {name}"
+            return Finding("import", f"{namespace}/{name} is {problem}", f"see what it says. Type: {look}")
+    note = f"; {_few(absent)} not here, so nothing of it is imported" if absent else ""
+    if not there:
+        return Finding("import", f"nothing is imported{note}", looked=False)
+    return Finding("import", f"{len(there)} imported{note}")
+
+
+async def slices(road: Road) -> Finding:
+    """Whether every import that has an address has backends behind it."""
+    found = await _imports(road)
+    for item in found:
+        namespace, name = item.metadata.namespace, item.metadata.name
+        exporters = ", ".join(source.cluster for source in item.status.clusters) if item.status else ""
+        if not await _ready_endpoints(road, namespace, name):
+            look = f"{road.words.hub} -n {road.set} get exportedservices -l isthmus.dev/namespace={namespace}"
+            said = f"{namespace}/{name} has no ready endpoint: none of its exporters ({exporters}) has one"
+            return Finding("slices", said, f"see what backs it in {exporters}, and what the hub holds. Type: {look}")
+        labels = ListOptions(labels=f"{SERVICE_NAME_LABEL}={name}")
+        derived = (await road.member.list(SERVICES, namespace=namespace, options=labels)).items
+        if item.spec is not None and item.spec.type == CLUSTER_SET_IP and not derived:
+            logs = f"{road.words.member} -n {SYSTEM_NAMESPACE} logs deployment/isthmus-agent"
+            return Finding("slices", f"no Service stands in for {namespace}/{name}", f"see why. Type: {logs}")
+    if not found:
+        return Finding("slices", "nothing is imported", looked=False)
+    return Finding("slices", f"all {len(found)} imports have ready endpoints")
+
+
+async def names(road: Road) -> Finding:
+    """Whether the cluster's own DNS answers for an import, to one who asks inside."""
+    one = await _one(road)
+    if one is None or road.inside is None:
+        why = "nothing with an address is imported" if one is None else "no pod to ask from"
+        return Finding("DNS", why, looked=False)
+    try:
+        got = await road.inside.resolve(one.name)
+        said = f"{one.name} is {', '.join(got) or 'not known'}, not {', '.join(one.ips)}"
+    except (Invalid, Unreachable) as error:
+        got, said = (), f"{one.name}: {error}"
+    if set(got) & set(one.ips):
+        return Finding("DNS", f"{one.name} is {', '.join(got)}")
+    return Finding("DNS", said, await _dns_remedy(road))
+
+
+async def endpoint(road: Road) -> Finding:
+    """Whether a backend takes a connection at the import's address."""
+    one = await _one(road)
+    if one is None or road.inside is None or not one.ports:
+        why = "nothing with an address and a TCP port is imported" if road.inside else "no pod to ask from"
+        return Finding("endpoint", why, looked=False)
+    where = f"{one.ips[0]} port {one.ports[0]} ({one.namespace}/{one.service})"
+    if problem := await road.inside.connect(one.ips[0], one.ports[0]):
+        look = f"{road.words.member} -n {one.namespace} get endpointslices -l {SERVICE_NAME_LABEL}={one.service}"
+        advice = "see whether pods of this cluster reach these addresses, and the exporter's policies let them"
+        return Finding("endpoint", f"no connection to {where}: {problem}", f"{advice}. Type: {look}")
+    return Finding("endpoint", f"{where} takes connections")
+
+
+STEPS: Final[tuple[Step, ...]] = (
+    ("export", exports),
+    ("import", imports),
+    ("slices", slices),
+    ("DNS", names),
+    ("endpoint", endpoint),
+)
+
+
+@dataclass(frozen=True)
+class _Import:
+    """One import with addresses: the one that is tried."""
+
+    namespace: str
+    service: str
+    ips: tuple[str, ...]
+    ports: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.service}.{self.namespace}.svc.{ZONE}"
+
+
+async def _one(road: Road) -> _Import | None:
+    for item in await _imports(road):
+        if item.spec is not None and item.spec.ips:
+            ports = tuple(port.port for port in item.spec.ports if port.protocol in _TCP)
+            return _Import(item.metadata.namespace, item.metadata.name, item.spec.ips, ports)
+    return None
+
+
+async def _imports(road: Road) -> list[ServiceImport]:
+    kinds = await served_kinds(road.member)
+    found = (await road.member.list(kinds.imports)).items
+    return sorted(found, key=lambda item: (item.metadata.namespace, item.metadata.name))
+
+
+async def _ready_endpoints(road: Road, namespace: str, name: str) -> bool:
+    labels = ListOptions(labels=f"{SERVICE_NAME_LABEL}={name}")
+    found = (await road.member.list(ENDPOINT_SLICES, namespace=namespace, options=labels)).items
+    return any(point.conditions.ready is not False for each in found for point in each.endpoints)
+
+
+async def _import_remedy(road: Road, namespace: str) -> str:
+    grants = (await road.hub.list(EXPORT_GRANTS, namespace=road.set)).items
+    closing = sorted(each.metadata.name for each in grants if each.spec and namespace in each.spec.namespaces)
+    if closing:
+        see = f"{road.words.hub} -n {road.set} get exportgrants {' '.join(closing)} -o yaml"
+        return f"an ExportGrant says who may export from {namespace}. Type: {see}"
+    return f"see why. Type: {road.words.member} -n {SYSTEM_NAMESPACE} logs deployment/isthmus-agent"
+
+
+async def _dns_remedy(road: Road) -> str:
+    """Where the name is lost: in our server, or before it is asked."""
+    configure = f"isthmus dns configure {road.words.context}".rstrip()
+    if (why := await unready(road.member, DNS_SERVICE, SYSTEM_NAMESPACE)) and "is not there" not in why:
+        return f"{why}. Type: {road.words.member} -n {SYSTEM_NAMESPACE} logs deployment/{DNS_SERVICE}"
+    try:
+        if (await plan(road.member, _COREFILE, undo=False)).is_needed:
+            return f"CoreDNS does not ask Isthmus about {ZONE}. Type: {configure}"
+    except Invalid as problem:
+        return f"{problem}. Type: {configure}"
+    return f"see what CoreDNS says. Type: {road.words.member} -n kube-system logs -l k8s-app=kube-dns"
+
+
+def _of_export(export: ServiceExport) -> Conditions:
+    return export.status.conditions if export.status is not None else ()
+
+
+def _few(found: Iterable[str]) -> str:
+    shown = list(found)
+    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+    return f"namespace {', '.join(shown[:3])}{more}"

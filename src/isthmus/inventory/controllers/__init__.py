@@ -1,0 +1,1 @@
+"""When the inventory reads and writes."""

@@ -1,0 +1,114 @@
+"""A member's access to the hub, made and taken away: accounts, roles, and the Secrets that its tokens are bound to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from isthmus.api.access import ROLE_BINDINGS, ROLES
+from isthmus.api.core import LEASES, SECRETS, SERVICE_ACCOUNTS
+from isthmus.api.isthmus import (
+    CLUSTER_LABEL,
+    HUB_MANAGER,
+    JOIN_PREFIX,
+    JOIN_REQUESTS,
+    MANAGED_BY,
+    MARKER_LABEL,
+    MEMBERS_NAMESPACE,
+    SET_LABEL,
+    TOKEN_LABEL,
+    WORKS_SUFFIX,
+    JoinRequestSpec,
+)
+from isthmus.api.scheme import Manifest, Resource
+from isthmus.errors import Conflict, Invalid, NotFound
+from isthmus.inventory.rules import joining
+from isthmus.kube.client import Client, ListOptions
+from isthmus.kube.request import DeleteOptions, WriteOptions
+
+T = TypeVar("T")
+
+WRITE: Final = WriteOptions(manager=HUB_MANAGER, force=True)
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Whose knowledge the roles are: of a member (its set, its id), and of a token (its name, for which member)."""
+
+    of_member: Callable[[str, str], tuple[Manifest, ...]]
+    of_token: Callable[[str, str], tuple[Manifest, ...]]
+    id_problem: Callable[[str], str]
+
+
+async def give(client: Client, request: JoinRequestSpec, rights: Rights) -> None:
+    """The member's accounts and roles; safe to repeat. Raises Invalid where an account is another set's.
+
+    Accounts are created, never applied: of two sets that take one name at once, the second sees the first.
+    """
+    for account in joining.accounts(request.cluster, request.set):
+        try:
+            await client.create(SERVICE_ACCOUNTS, account, options=WRITE)
+        except Conflict:
+            name = account["metadata"]["name"]
+            seen = await client.get(SERVICE_ACCOUNTS, name, namespace=MEMBERS_NAMESPACE)
+            owner = (seen["metadata"].get("labels") or {}).get(SET_LABEL, request.set)
+            if owner != request.set:
+                raise Invalid(
+                    f"the name {request.cluster} is taken on this hub, in set {owner}: join under another"
+                ) from None
+    await grant(client, rights.of_member(request.set, request.cluster))
+
+
+async def grant(client: Client, manifests: tuple[Manifest, ...]) -> None:
+    """Roles first: a binding names one that is there."""
+    for kind in (ROLES, ROLE_BINDINGS):
+        for manifest in manifests:
+            if manifest["kind"] == kind.kind:
+                await client.apply(kind, manifest, options=WRITE)
+
+
+async def anchored(client: Client, secret: Manifest) -> str:
+    """The UID of that Secret, made if it is not there."""
+    try:
+        made = await client.create(SECRETS, secret, options=WRITE)
+    except Conflict:
+        made = await client.get(SECRETS, secret["metadata"]["name"], namespace=MEMBERS_NAMESPACE)
+    return str(made["metadata"]["uid"])
+
+
+async def take(client: Client, cluster: str, manifests: tuple[Manifest, ...]) -> None:
+    """All of a member's access, tokens first: they are worthless as soon as their account or Secret is gone.
+
+    `manifests` are its roles. What a token that nobody has used yet may do stays.
+    """
+    for account in (cluster, cluster + WORKS_SUFFIX):
+        await gone(client, SERVICE_ACCOUNTS, account, MEMBERS_NAMESPACE)
+    await drop_anchors(client, cluster)
+    for kind in (ROLE_BINDINGS, ROLES):
+        for manifest in manifests:
+            if manifest["kind"] == kind.kind:
+                await gone(client, kind, manifest["metadata"]["name"], manifest["metadata"]["namespace"])
+    for lease in (cluster, cluster + WORKS_SUFFIX):
+        await gone(client, LEASES, lease, MEMBERS_NAMESPACE)
+    for request in (await client.list(JOIN_REQUESTS, namespace=MEMBERS_NAMESPACE)).items:
+        if request.status and request.status.credential and request.status.credential.account == cluster:
+            await gone(client, JOIN_REQUESTS, request.metadata.name, MEMBERS_NAMESPACE)
+
+
+async def drop_anchors(client: Client, cluster: str, *, but: str = "") -> None:
+    """Delete the Secrets that the member's tokens are bound to, except the one of that name."""
+    options = ListOptions(labels=f"{MARKER_LABEL}={MANAGED_BY},{CLUSTER_LABEL}={cluster}")
+    for secret in (await client.list(SECRETS, namespace=MEMBERS_NAMESPACE, options=options)).items:
+        name = secret["metadata"]["name"]
+        token = (secret["metadata"].get("labels") or {}).get(TOKEN_LABEL, "")
+        is_ticket = bool(token) and name == JOIN_PREFIX + token
+        # Those of `isthmus install credential` have no token: an admin gave them, and takes them with the member.
+        if not is_ticket and name != but and (token or not but):
+            await gone(client, SECRETS, name, MEMBERS_NAMESPACE)
+
+
+async def gone(client: Client, kind: Resource[T], name: str, namespace: str, *, uid: str = "") -> None:
+    """Delete one object, if it is there."""
+    try:
+        await client.delete(kind, name, namespace=namespace, options=DeleteOptions(uid=uid))
+    except NotFound:
+        return

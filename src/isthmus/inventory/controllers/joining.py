@@ -1,0 +1,283 @@
+"""The hub's side of joining: judges requests, gives approved clusters their access, and ends tokens and departures.
+
+One request is brought from state to state; each step can be repeated, and what was done stands on the hub: a controller
+that dies anywhere goes on where it was.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from isthmus.api.core import LEASES, SECRETS, SERVICE_ACCOUNTS, Lease
+from isthmus.api.isthmus import (
+    APPROVED,
+    CLUSTER_LABEL,
+    DENIED,
+    HAS_LEFT,
+    JOIN_PREFIX,
+    JOIN_REQUESTS,
+    JOINED,
+    MEMBERS,
+    MEMBERS_NAMESPACE,
+    PENDING,
+    SET_LABEL,
+    TOKEN_LABEL,
+    JoinRequest,
+    JoinRequestSpec,
+    Member,
+)
+from isthmus.api.scheme import Manifest
+from isthmus.errors import Invalid, NotFound
+from isthmus.inventory.controllers.access import WRITE, Rights, anchored, drop_anchors, give, gone, grant, take
+from isthmus.inventory.rules import joining
+from isthmus.inventory.rules.joining import Decision, Ticket, decide
+from isthmus.kit.clock import Clock
+from isthmus.kube.client import Client, ListOptions
+from isthmus.kube.informer import Change, Informer
+from isthmus.runtime.controller import Controller
+from isthmus.runtime.reconcile import After, Done, Request
+from isthmus.runtime.source import Source, each
+
+log = logging.getLogger(__name__)
+
+# For how long a request is kept once all is said: it is the record of the token's use.
+KEPT: Final = timedelta(days=1)
+# Seconds between two looks at tokens that end by themselves.
+_SWEEP: Final = 60.0
+# Seconds that a member which was taken off the list has to take everything back, before its access is taken.
+FAREWELL: Final = 60.0
+_SWEEPING: Final = "sweep"
+_LEAVING: Final = "leave "
+
+
+@dataclass(frozen=True)
+class Feeds:
+    """What the hub's controller watches, in one set: requests of all sets, its Members, all Leases."""
+
+    requests: Informer[JoinRequest]
+    members: Informer[Member]
+    leases: Informer[Lease]
+
+
+class Joining:
+    """Serves the requests whose token is for one set."""
+
+    def __init__(self, client: Client, cluster_set: str, feeds: Feeds, rights: Rights, *, clock: Clock) -> None:
+        self._client = client
+        self._set = cluster_set
+        self._feeds = feeds
+        self._rights = rights
+        self._clock = clock
+        # Requests that wait for the first sign of life of a cluster.
+        self._awaited: dict[str, str] = {}
+        self._left_at: dict[str, float] = {}
+
+    def watch(self, controller: Controller) -> None:
+        """Requests; Members that go; the first Lease of a cluster that was approved."""
+        controller.watch(Source(self._feeds.requests, each(lambda item: [_key(item.metadata.name)])))
+
+        def heard(change: Change[Lease]) -> None:
+            lease = change.after
+            if lease is not None and (waiting := self._awaited.get(lease.metadata.name)):
+                controller.add(_key(waiting))
+
+        def changed(change: Change[Member]) -> None:
+            if change.after is None and change.before is not None:
+                controller.add(_key(_LEAVING + change.before.metadata.name))
+
+        self._feeds.leases.subscribe(heard)
+        self._feeds.members.subscribe(changed)
+        controller.watch(Source(self._feeds.members, lambda _: ()))
+        controller.watch(Source(self._feeds.leases, lambda _: ()))
+        controller.add(_key(_SWEEPING))
+
+    async def reconcile(self, key: Request) -> Done | After:
+        """One request; or all tokens, for those that have ended; or one cluster that has left."""
+        if key.name == _SWEEPING:
+            return await self._sweep()
+        if key.name.startswith(_LEAVING):
+            return await self._let_go(key.name.removeprefix(_LEAVING))
+        try:
+            # Not from the informer: two steps may follow each other faster than it hears of the first.
+            request = await self._client.get(JOIN_REQUESTS, key.name, namespace=MEMBERS_NAMESPACE)
+        except NotFound:
+            return Done()
+        if request.spec is None:
+            return Done()
+        return await self._serve(request, request.spec)
+
+    async def _serve(self, request: JoinRequest, spec: JoinRequestSpec) -> Done | After:
+        phase = request.status.phase if request.status is not None else ""
+        of = await self._ticket(request.metadata.name)
+        if (of.set if of is not None else spec.set) != self._set:
+            return Done()
+        if phase in {DENIED, JOINED}:
+            return await self._keep(request, phase)
+        if phase == APPROVED and request.status is not None and request.status.credential is not None:
+            return await self._await_arrival(request, spec)
+        if of is None:
+            await self._tell(request, Decision(DENIED, joining.ENDED))
+            return Done()
+        decision = await self._decide(spec, of, is_approved=phase == APPROVED)
+        given: Manifest = {}
+        if decision.phase == APPROVED:
+            try:
+                given = await self._admit(request.metadata.name, spec, of)
+            except Invalid as taken:
+                decision = Decision(DENIED, str(taken))
+        await self._tell(request, decision, given)
+        if decision.phase != PENDING:
+            return Done()
+        return After((of.expires - self._clock.now()).total_seconds())
+
+    async def _decide(self, spec: JoinRequestSpec, of: Ticket, *, is_approved: bool) -> Decision:
+        if problem := self._rights.id_problem(spec.cluster):
+            return Decision(DENIED, problem)
+        # Of all sets: names and accounts are one space for the whole hub.
+        members = (await self._client.list(MEMBERS)).items
+        return decide(spec, of, members, is_approved=is_approved, now=self._clock.now())
+
+    async def _admit(self, name: str, spec: JoinRequestSpec, of: Ticket) -> Manifest:
+        """Everything that the cluster needs; what the request is to say of it."""
+        token = name.removeprefix(JOIN_PREFIX)
+        try:
+            known: Member | None = await self._client.get(MEMBERS, spec.cluster, namespace=self._set)
+        except NotFound:
+            known = None
+        await give(self._client, spec, self._rights)
+        await self._client.apply(MEMBERS, joining.record(spec, of, known, now=self._clock.now()), options=WRITE)
+        secret = joining.anchor(spec.cluster, self._set, token)
+        uid = await anchored(self._client, secret)
+        await grant(self._client, self._rights.of_token(name, spec.cluster))
+        log.info("cluster admitted", extra={"cluster": spec.cluster, "set": self._set, "request": name})
+        credential = {"account": spec.cluster, "secret": secret["metadata"]["name"], "uid": uid}
+        return {"credential": credential, "again": known is not None}
+
+    async def _await_arrival(self, request: JoinRequest, spec: JoinRequestSpec) -> Done | After:
+        """Joined once it gives signs of life by its own credential: then the token may end."""
+        name = request.metadata.name
+        is_heard = self._feeds.leases.store.get(spec.cluster, MEMBERS_NAMESPACE) is not None
+        was_member = request.status is not None and request.status.again
+        # A cluster that joins again has a Lease by its former credential: it has to say that it has the new one.
+        if not is_heard or (was_member and not spec.received):
+            self._awaited[spec.cluster] = name
+            return Done()
+        self._awaited.pop(spec.cluster, None)
+        token = name.removeprefix(JOIN_PREFIX)
+        await drop_anchors(self._client, spec.cluster, but=f"{spec.cluster}-{token}")
+        await self._tell(request, Decision(JOINED, f"joined at {joining.moment(self._clock.now())}"))
+        await gone(self._client, SECRETS, name, MEMBERS_NAMESPACE)
+        return Done()
+
+    async def _keep(self, request: JoinRequest, phase: str) -> Done | After:
+        if phase == JOINED:
+            # Again, for a controller that died between the two.
+            await gone(self._client, SECRETS, request.metadata.name, MEMBERS_NAMESPACE)
+        asked = request.metadata.creation_timestamp or self._clock.now()
+        left = (asked + KEPT - self._clock.now()).total_seconds()
+        if left > 0:
+            return After(left)
+        await gone(self._client, JOIN_REQUESTS, request.metadata.name, MEMBERS_NAMESPACE, uid=request.metadata.uid)
+        return Done()
+
+    async def _tell(self, request: JoinRequest, decision: Decision, given: Manifest | None = None) -> None:
+        """Write the answer, unless somebody else wrote meanwhile: then the new state is looked at."""
+        status: Manifest = {"phase": decision.phase, "reason": decision.reason}
+        status |= given or {}
+        seen = request.status
+        if seen is not None and not given and (seen.phase, seen.reason) == (decision.phase, decision.reason):
+            return
+        patch = {"metadata": {"resourceVersion": request.metadata.resource_version}, "status": status}
+        name = request.metadata.name
+        await self._client.merge_patch(JOIN_REQUESTS, name, patch, namespace=MEMBERS_NAMESPACE, subresource="status")
+        log.info("join request answered", extra={"request": name, "phase": decision.phase, "reason": decision.reason})
+
+    async def _ticket(self, name: str) -> Ticket | None:
+        try:
+            return joining.ticket(await self._client.get(SECRETS, name, namespace=MEMBERS_NAMESPACE))
+        except NotFound:
+            return None
+
+    async def _sweep(self) -> After:
+        """End tokens whose time is over, and look for accounts of clusters that are members no more."""
+        options = ListOptions(labels=f"{TOKEN_LABEL},{SET_LABEL}={self._set}")
+        now = self._clock.now()
+        for secret in (await self._client.list(SECRETS, namespace=MEMBERS_NAMESPACE, options=options)).items:
+            metadata = secret["metadata"]
+            if _is_ticket(metadata) and _has_ended(secret, now):
+                await gone(self._client, SECRETS, metadata["name"], MEMBERS_NAMESPACE, uid=metadata["uid"])
+        options = ListOptions(labels=f"{SET_LABEL}={self._set},{CLUSTER_LABEL}")
+        found = (await self._client.list(SERVICE_ACCOUNTS, namespace=MEMBERS_NAMESPACE, options=options)).items
+        for member in {account["metadata"]["labels"][CLUSTER_LABEL] for account in found if not _is_token(account)}:
+            if self._feeds.members.store.get(member, self._set) is None:
+                await self._let_go(member)
+        return After(_SWEEP)
+
+    async def _let_go(self, member: str) -> Done | After:
+        """Take the access of a cluster that is no member: once it has taken everything back, or had time to."""
+        try:
+            await self._client.get(MEMBERS, member, namespace=self._set)
+        except NotFound:
+            pass
+        else:
+            self._left_at.pop(member, None)
+            return Done()
+        now = self._clock.monotonic()
+        since = self._left_at.setdefault(member, now)
+        if now - since < FAREWELL and not await has_left(self._client, member):
+            return After(1.0)
+        # Another set's cluster may have taken the name since.
+        options = ListOptions(labels=f"{SET_LABEL}={self._set},{CLUSTER_LABEL}={member}")
+        if (await self._client.list(SERVICE_ACCOUNTS, namespace=MEMBERS_NAMESPACE, options=options)).items:
+            await take(self._client, member, self._rights.of_member(self._set, member))
+            log.info("access taken from a cluster that left", extra={"cluster": member, "set": self._set})
+        self._left_at.pop(member, None)
+        return Done()
+
+
+async def has_left(client: Client, member: str) -> bool:
+    """Whether the agent has said that everything is taken back."""
+    try:
+        lease = await client.get(LEASES, member, namespace=MEMBERS_NAMESPACE)
+    except NotFound:
+        return False
+    return lease.spec.holder_identity == HAS_LEFT
+
+
+def _is_ticket(metadata: Manifest) -> bool:
+    return bool(metadata["name"] == JOIN_PREFIX + metadata["labels"][TOKEN_LABEL])
+
+
+def _is_token(account: Manifest) -> bool:
+    return TOKEN_LABEL in account["metadata"]["labels"]
+
+
+def _has_ended(secret: Manifest, now: datetime) -> bool:
+    try:
+        return joining.ticket(secret).expires <= now
+    except Invalid:
+        log.warning("a token without a moment at which it ends", extra={"secret": secret["metadata"]["name"]})
+        return True
+
+
+def _key(name: str) -> Request:
+    return Request("hub", MEMBERS_NAMESPACE, name)
+
+
+def joins(
+    client: Client,
+    cluster_set: str,
+    members: Informer[Member],
+    leases: Informer[Lease],
+    rights: Rights,
+    *,
+    clock: Clock,
+) -> tuple[Controller, Informer[JoinRequest]]:
+    """The controller of one set's requests, and the informer that has to run with it."""
+    requests = Informer(client, JOIN_REQUESTS, namespace=MEMBERS_NAMESPACE, clock=clock)
+    serving = Joining(client, cluster_set, Feeds(requests, members, leases), rights, clock=clock)
+    # One worker: of two requests for one name, the second sees what became of the first.
+    controller = Controller("joining", serving.reconcile, workers=1, clock=clock)
+    serving.watch(controller)
+    return controller, requests

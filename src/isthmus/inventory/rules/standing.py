@@ -1,0 +1,43 @@
+"""How a member does, in one word and one sentence, from all that is on record of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from isthmus.api.isthmus import SILENT, Health, Member, MemberStatus
+
+JOINING: Final = "Joining"
+UNANSWERED: Final = "Unanswered"
+HEALTHY: Final = "Healthy"
+# Seconds of clock difference from which tokens and certificates are judged wrongly: Kubernetes' own leeway is ten.
+WRONG_CLOCK: Final = 10
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`state` is Healthy, Silent, Unanswered or Joining; `why` is empty where there is nothing to say."""
+
+    state: str
+    since: datetime | None
+    why: str
+
+
+def standing(member: Member) -> Standing:
+    """Silence first: whatever else is on record is then as old as the silence."""
+    health = member.spec.health if member.spec is not None else Health()
+    status = member.status or MemberStatus()
+    if health.state == SILENT:
+        return Standing(SILENT, health.since, health.reason or "no heartbeat")
+    if not status.agent_version:
+        return Standing(JOINING, member.spec.joined_at if member.spec else None, "its agent has not reported yet")
+    if status.probe is not None and not status.probe.answered:
+        why = f"its heartbeat comes, but its published address does not answer its own agent: {status.probe.problem}"
+        return Standing(UNANSWERED, status.probe.at, why)
+    return Standing(HEALTHY, health.since, clock_problem(status.clock_difference))
+
+
+def clock_problem(difference: int | None) -> str:
+    """What is wrong with a member's clock; empty within ten seconds, or while nothing is known."""
+    if difference is None or abs(difference) <= WRONG_CLOCK:
+        return ""
+    return f"its clock is {abs(difference)} seconds {'ahead of' if difference > 0 else 'behind'} the hub's"

@@ -1,0 +1,5 @@
+"""Fleets."""
+
+from tests.fleets import make_fleet
+
+__all__ = ["make_fleet"]

@@ -1,0 +1,56 @@
+"""A consumer's place on the hub: a namespace, a kubeconfig at home there, and provider files."""
+
+import json
+import secrets
+import sys
+from pathlib import Path
+
+import yaml
+
+from isthmus.api.scheme import Manifest
+from isthmus.install.grant import Grant, grant
+from isthmus.testing.fleet import Fleet
+
+ISTHMUS = Path(sys.executable).parent / "isthmus"
+V1 = "client.authentication.k8s.io/v1"
+
+
+class Consumer:
+    """One that reads Secrets in a namespace of its own; `async with` makes that."""
+
+    def __init__(self, fleet: Fleet, folder: Path) -> None:
+        self.fleet = fleet
+        self.namespace = f"consumer-{secrets.token_hex(3)}"
+        self.kubeconfig = folder / "consumer.kubeconfig"
+        self._folder = folder
+
+    async def settle(self) -> None:
+        """Make the namespace, and the kubeconfig whose context names it."""
+        await self.fleet.hub.namespace(self.namespace)
+        document = yaml.safe_load(self.fleet.hub.host.kubeconfig.read_text())
+        for context in document["contexts"]:
+            context["context"]["namespace"] = self.namespace
+        self.kubeconfig.write_text(yaml.safe_dump(document))
+
+    async def granted(self, member: str, **rest: object) -> Grant:
+        """What the member's admin does for it."""
+        wanted = Grant(member, self.namespace, **rest)  # type: ignore[arg-type]  # fields by name
+        await grant(self.fleet[member].client, self.fleet.hub.client, wanted)
+        return wanted
+
+    def provider(self, name: str, **rest: object) -> Manifest:
+        """An entry of a provider file for one of the two plugins."""
+        config = {
+            "apiVersion": V1,
+            "command": str(ISTHMUS),
+            "args": ["credential", name],
+            "env": [{"name": "KUBECONFIG", "value": str(self.kubeconfig)}],
+            "provideClusterInfo": True,
+        }
+        return {"name": name, "execConfig": config | rest}
+
+    def provider_file(self, *names: str) -> Path:
+        """One with these plugins."""
+        path = self._folder / f"{'-'.join(names)}.json"
+        path.write_text(json.dumps({"providers": [self.provider(name) for name in names]}))
+        return path

@@ -1,0 +1,5 @@
+"""Fleets."""
+
+from tests.fleets import embedded_fleet, make_fleet
+
+__all__ = ["embedded_fleet", "make_fleet"]

@@ -1,0 +1,31 @@
+"""`isthmus`, which dies as by kill -9 once it has sent so many writes: `python -m tests.registry.dying N WORD ...`."""
+
+import os
+import signal
+import sys
+
+from isthmus.cli.main import main
+from isthmus.kube.request import Request
+from isthmus.kube.transport import Transport
+
+
+def dying_after(writes: int) -> None:
+    """The server has answered the last of these; nobody hears the answer."""
+    send, sent = Transport.send, 0
+
+    async def send_and_die(self: Transport, request: Request) -> bytes:
+        nonlocal sent
+        answer = await send(self, request)
+        # Questions about one's own rights are created too, and change nothing.
+        if request.method != "GET" and "reviews" not in request.path:
+            sent += 1
+            if sent == writes:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    Transport.send = send_and_die  # type: ignore[method-assign]  # the one way to die between two requests
+
+
+if __name__ == "__main__":
+    dying_after(int(sys.argv.pop(1)))
+    main()
