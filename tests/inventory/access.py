@@ -7,12 +7,24 @@ from pathlib import Path
 
 import yaml
 
-from isthmus.api.scheme import Manifest
+from isthmus.api.access import CLUSTER_ROLES
+from isthmus.api.isthmus import SYSTEM_NAMESPACE
+from isthmus.api.scheme import Manifest, Resource
 from isthmus.install.grant import Grant, grant
 from isthmus.testing.fleet import Fleet
+from isthmus.testing.waiting import eventually
 
 ISTHMUS = Path(sys.executable).parent / "isthmus"
 V1 = "client.authentication.k8s.io/v1"
+
+
+_REVIEWS: Resource[Manifest] = Resource(
+    "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", dict, namespaced=False
+)
+
+
+def _review(spec: Manifest) -> Manifest:
+    return {"apiVersion": _REVIEWS.api_version, "kind": _REVIEWS.kind, "spec": spec}
 
 
 class Consumer:
@@ -35,7 +47,22 @@ class Consumer:
     async def granted(self, member: str, **rest: object) -> Grant:
         """What the member's admin does for it."""
         wanted = Grant(member, self.namespace, **rest)  # type: ignore[arg-type]  # fields by name
-        await grant(self.fleet[member].client, self.fleet.hub.client, wanted)
+        client = self.fleet[member].client
+
+        async def gathered() -> bool:
+            return bool((await client.get(CLUSTER_ROLES, wanted.role)).get("rules"))
+
+        # A server that has just begun gathers the rules of Kubernetes' own roles for a while.
+        await eventually(gathered)
+        await grant(client, self.fleet.hub.client, wanted)
+        user = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{wanted.account}"
+        asked = {"user": user, "resourceAttributes": {"verb": "list", "resource": "configmaps", "namespace": "default"}}
+
+        async def heeded() -> bool:
+            review = await client.create(_REVIEWS, _review(asked))
+            return bool(review["status"]["allowed"])
+
+        await eventually(heeded)
         return wanted
 
     def provider(self, name: str, **rest: object) -> Manifest:

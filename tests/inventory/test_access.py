@@ -72,11 +72,11 @@ def test_all_that_a_profile_says_of_the_way_is_heeded(tmp_path: Path) -> None:
         certificate_authority_data=base64.b64encode(b"PEM").decode(),
         tls_server_name="api.example",
         insecure_skip_tls_verify=False,
-        proxy_url="http://proxy.example:3128",
+        proxy_url="http://relay.example:3128",
         disable_compression=True,
     )
     config = config_for(profile(AccessProvider(name="a", cluster=cluster)), read_providers(saved(tmp_path)))
-    assert (config.server, config.server_name, config.proxy) == (SERVER, "api.example", "http://proxy.example:3128")
+    assert (config.server, config.server_name, config.proxy) == (SERVER, "api.example", "http://relay.example:3128")
     assert config.compression is False
     assert config.trust.authority is not None
     assert config.trust.authority.read() == b"PEM"

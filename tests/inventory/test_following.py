@@ -31,7 +31,9 @@ Greet = Callable[[Client, str, Providers], Awaitable[None]]
 
 def snippet() -> Greet:
     """The function that the README shows."""
-    (code,) = [each for each in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "def greet" in each]
+    (code,) = [
+        each for each in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "def greet" in each
+    ]
     names: dict[str, object] = {}
     exec(code, names)
     return cast("Greet", names["greet_everywhere"])

@@ -5,10 +5,11 @@ The one control plane is hub and member at once. Its address for others is one t
 
 import asyncio
 import base64
+import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,20 +19,20 @@ from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import PODS, SECRETS
 from isthmus.api.scheme import Manifest
 from isthmus.errors import IsthmusError
-from isthmus.install.kinds import whole
+from isthmus.install.kinds import SERVICE_ACCOUNTS, whole
 from isthmus.install.roles import AGENT_USER, HUB_USER
 from isthmus.kube.client import Client
-from isthmus.kube.config import load_kubeconfig
+from isthmus.kube.config import SERVICE_ACCOUNT, load_kubeconfig
 from isthmus.testing.waiting import eventually
 from tests.kube.test_config_proxy import pump
 from tests.real.build import binary
 from tests.real.controlplane import ControlPlane
 from tests.registry.conftest import on_hub, on_member
 
+ROOT = Path(__file__).parents[2]
 NUMBER = 7
 OUTSIDE = f"10.{NUMBER}.128.1"
-FOLDER = "/etc/isthmus/hub"
-SYSTEM = "isthmus-system"
+SYSTEM, MEMBERS = "isthmus-system", "isthmus-members"
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ class Proxy:
 
 
 class Kubelet:
-    """Runs the agent of the Deployment while that is there, and says of all pods that they are ready."""
+    """Runs the agent of a Deployment while that is there, and says of all pods that they are ready."""
 
     def __init__(self, plane: ControlPlane, client: Client, folder: Path) -> None:
         self._plane = plane
@@ -100,55 +101,81 @@ class Kubelet:
         self._folder = folder
 
     async def run(self) -> None:
-        process: asyncio.subprocess.Process | None = None
+        running: dict[str, asyncio.subprocess.Process] = {}
         try:
             while True:
-                wanted = await self._agent()
-                if wanted and process is None:
-                    process = await self._start(wanted)
-                if not wanted and process is not None:
-                    process.kill()
-                    await process.wait()
-                    process = None
-                await self._say_ready()
+                wanted = {each["metadata"]["name"]: each for each in await self._agents()}
+                for name in wanted.keys() - running.keys():
+                    running[name] = await self._start(wanted[name])
+                for name in running.keys() - wanted.keys():
+                    await end(running.pop(name))
+                for namespace in (SYSTEM, MEMBERS):
+                    await self._say_ready(namespace)
                 await asyncio.sleep(0.1)
         finally:
-            if process is not None:
-                process.kill()
-                await process.wait()
+            for process in running.values():
+                await end(process)
 
-    async def _agent(self) -> Manifest | None:
-        try:
-            return await self._client.get(whole(DEPLOYMENTS), "isthmus-agent", namespace=SYSTEM)
-        except IsthmusError:
-            return None
+    async def _agents(self) -> list[Manifest]:
+        found = []
+        for namespace in (SYSTEM, MEMBERS):
+            for item in (await self._client.list(whole(DEPLOYMENTS), namespace=namespace)).items:
+                is_going = item["metadata"].get("deletionTimestamp")
+                if item["metadata"]["name"].startswith("isthmus-agent") and not is_going:
+                    found.append(item)
+        return found
 
     async def _start(self, deployment: Manifest) -> asyncio.subprocess.Process:
-        """As the pod would: with the Secret's files, and the account's identity."""
-        secret = await self._client.get(SECRETS, "isthmus-hub", namespace=SYSTEM)
+        """As the pod would be: with its Secret's files, its account's identity, and its own way to the servers."""
+        namespace, pod = deployment["metadata"]["namespace"], deployment["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        name = next(volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume)
+        mount = next(each["mountPath"] for each in container["volumeMounts"] if each["name"] == name)
+        secret = await self._client.get(SECRETS, name, namespace=namespace)
+        identity = self._folder / "identity"
+        identity.mkdir(exist_ok=True)
+        here = {mount: str(self._folder), str(SERVICE_ACCOUNT): str(identity)}
+        here["https://kubernetes.default.svc"] = self._plane.server
+        path = SERVICE_ACCOUNTS.path(pod["serviceAccountName"], namespace=namespace, subresource="token")
+        made = json.loads(await self._client.raw("POST", path, body=b"{}"))
+        (identity / "token").write_text(made["status"]["token"])
+        (identity / "ca.crt").write_bytes((self._plane.folder / "ca.crt").read_bytes())
         for key, value in secret["data"].items():
-            text = base64.b64decode(value).decode().replace(FOLDER, str(self._folder))
-            (self._folder / key).write_text(text)
-        args = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
-        args = [each.replace(FOLDER, str(self._folder)) for each in args if not each.startswith("--metrics")]
-        account = self._plane.kubeconfig_of(AGENT_USER)
-        return await running(*args, f"--kubeconfig={account}", "--heartbeat=1", log=self._folder / "agent.log")
+            text = base64.b64decode(value).decode()
+            # Pods of the hub's cluster need no proxy.
+            direct = {} if "proxy-url" in text else {f"{OUTSIDE}:{self._plane.port}": f"127.0.0.1:{self._plane.port}"}
+            (self._folder / key).write_text(replaced(text, here | direct))
+        args = [replaced(each, here) for each in container["args"] if not each.startswith("--metrics")]
+        if not any(each.startswith("--kubeconfig=") for each in args):
+            args.append(f"--kubeconfig={self._plane.kubeconfig_of(AGENT_USER)}")
+        return await running(*args, "--heartbeat=1", log=self._folder / "agent.log")
 
-    async def _say_ready(self) -> None:
+    async def _say_ready(self, namespace: str) -> None:
         ready = {"conditions": [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady")]}
-        for pod in (await self._client.list(PODS, namespace=SYSTEM)).items:
-            metadata = pod["metadata"]
-            status = pod.get("status") or {}
+        for pod in (await self._client.list(PODS, namespace=namespace)).items:
+            name, status = pod["metadata"]["name"], pod.get("status") or {}
             try:
-                if metadata.get("deletionTimestamp"):
-                    await self._client.raw("DELETE", PODS.path(metadata["name"], namespace=SYSTEM), body=NO_GRACE)
+                if pod["metadata"].get("deletionTimestamp"):
+                    await self._client.raw("DELETE", PODS.path(name, namespace=namespace), body=NO_GRACE)
                 elif status.get("phase") != "Running":
                     patch = {"status": ready | {"phase": "Running"}}
-                    await self._client.merge_patch(
-                        PODS, metadata["name"], patch, namespace=SYSTEM, subresource="status"
-                    )
+                    await self._client.merge_patch(PODS, name, patch, namespace=namespace, subresource="status")
             except IsthmusError:
                 continue
+
+
+def replaced(text: str, words: Mapping[str, str]) -> str:
+    """The text with each of the words as it is here."""
+    for there, here in words.items():
+        text = text.replace(there, here)
+    return text
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Kill it."""
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
 
 
 NO_GRACE = b'{"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":0}'
@@ -180,7 +207,7 @@ class Site:
 
     async def objects(self) -> set[str]:
         """All that is there of a hub and of a member, but what it always has."""
-        changing = ("leases/", "endpointslices/")
+        changing = ("leases/isthmus-system/isthmus-hub", "endpointslices/")
         found = await on_hub(self.client) | await on_member(self.client)
         return {name for name in found if not name.startswith(changing)}
 
@@ -191,8 +218,7 @@ async def ended(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        process.kill()
-        await process.wait()
+        await end(process)
 
 
 @pytest.fixture
@@ -230,12 +256,7 @@ async def test_a_cluster_joins_and_leaves_through_a_proxy_and_nothing_is_left(si
     assert "repairing west" in again.err
     left = await typed(site.plane, "leave", "--yes")
     assert left.code == 0, left.err
-
-    async def is_clean() -> bool:
-        definitions = {f"customresourcedefinitions/{name}" for name in DEFINITIONS}
-        return await site.objects() <= before | definitions | {"configmaps/isthmus-members/isthmus-tokens"}
-
-    await eventually(is_clean, within=90.0, what="nothing of the member is left")
+    await wait_clean(site, before)
 
 
 DEFINITIONS = (
@@ -243,6 +264,33 @@ DEFINITIONS = (
     "serviceexports.multicluster.x-k8s.io",
     "serviceimports.multicluster.x-k8s.io",
 )
+
+
+async def test_the_agent_may_live_beside_the_hub_and_goes_with_its_member(site: Site) -> None:
+    before = await site.objects()
+    context = load_kubeconfig([site.plane.kubeconfig]).context
+    push = ("--mode=push", f"--hub-context={context}")
+    token = await site.token("--cluster=west")
+    unreached = await site.join(token, *push)
+    assert "which no pod of the hub reaches" in unreached.err
+    done = await site.join(token, *push, f"--server=https://{OUTSIDE}:{site.plane.port}")
+    assert done.code == 0, done.err
+    there = await site.objects()
+    assert {"deployments/isthmus-members/isthmus-agent-west", "secrets/isthmus-system/isthmus-agent-key"} <= there
+    assert not {"deployments/isthmus-system/isthmus-agent", "secrets/isthmus-system/isthmus-hub"} & there
+    left = await typed(site.plane, "leave", "--yes", *push)
+    assert left.code == 0, left.err
+    await wait_clean(site, before)
+
+
+async def wait_clean(site: Site, before: set[str]) -> None:
+    """Return once nothing is left but what was there, and definitions."""
+
+    async def is_clean() -> bool:
+        definitions = {f"customresourcedefinitions/{name}" for name in DEFINITIONS}
+        return await site.objects() <= before | definitions | {"configmaps/isthmus-members/isthmus-tokens"}
+
+    await eventually(is_clean, within=90.0, what="nothing of the member is left")
 
 
 async def test_all_missing_rights_are_named_at_once_and_nothing_is_written(site: Site) -> None:

@@ -27,3 +27,12 @@ def test_what_one_is_to_try_works_as_it_stands_there(hands: Hands) -> None:
     assert "This cluster is member west of set isthmus." in done.stdout
     assert done.stdout.count("this cluster is in no set") == 2
     assert not hands.objects("hub", "members")
+    # Definitions stayed, as it says there; the next test begins without.
+    for cluster in ("east", "west"):
+        definitions = {name.rpartition("/")[2] for name in hands.on_member(cluster)}
+        assert definitions == {
+            "clusterproperties.about.k8s.io",
+            "serviceexports.multicluster.x-k8s.io",
+            "serviceimports.multicluster.x-k8s.io",
+        }
+        hands.kubectl_well(cluster, "delete", "crd", *definitions)

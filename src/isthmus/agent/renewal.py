@@ -87,9 +87,13 @@ def claims(token: str) -> Claims | None:
     return Claims(bound.serviceaccount.name, bound.secret.name, bound.secret.uid, issued, expires)
 
 
-def due(seen: Claims, share: float) -> datetime:
-    """When to renew it, after that share of its life."""
-    return seen.issued + (seen.expires - seen.issued) * share
+def until_due(seen: Claims, now: datetime, share: float) -> timedelta:
+    """How long a token that is first seen now may wait, to be renewed after that share of its life.
+
+    Its moments are the hub's and `now` is ours: a clock that is far behind must not let it run out.
+    """
+    life = (seen.expires - seen.issued) * share
+    return min(max(seen.issued + life - now, timedelta()), life)
 
 
 async def renew(
@@ -106,12 +110,14 @@ async def renew(
     if latest is None:
         log.info("credential at the hub is not one that is renewed", extra={"hub": hub.server})
         return
+    at = clock.monotonic() + until_due(latest, clock.now(), share).total_seconds()
     while True:
         seen = _read(token)
         # What we wrote into a Secret comes back as a file after a while.
         if seen is not None and seen.expires > latest.expires:
             latest = seen
-        wait = (due(latest, share) - clock.now()).total_seconds()
+            at = clock.monotonic() + until_due(latest, clock.now(), share).total_seconds()
+        wait = at - clock.monotonic()
         if wait > 0:
             await clock.sleep(min(wait, _LOOK))
             continue
@@ -125,6 +131,7 @@ async def renew(
             continue
         backoff = Backoff(base=_FIRST_PAUSE, cap=_LONGEST_PAUSE)
         latest = claims(made) or latest
+        at = clock.monotonic() + until_due(latest, latest.issued, share).total_seconds()
         log.info("credential renewed", extra={"hub": hub.server, "until": latest.expires.isoformat()})
 
 

@@ -180,7 +180,8 @@ async def _leave(where: Where, config_map: str, *, crds: bool, yes: bool) -> int
     async with where.entered(Agents(IMAGE)) as (member, home):
         held = await demand_joined(member, home)
         if not yes:
-            click.confirm(f"Take {held.cluster} ({member.server}) out of set {held.set}?", abort=True, err=True)
+            who = f"{held.cluster} ({member.server}) out of set {held.set}" if held else f"the rest off {member.server}"
+            click.confirm(f"Take {who}?", abort=True, err=True)
         if not where.is_embedded:
             await give_back(member, config_map)
         return await leave(member, home, crds=crds, say=progress)

@@ -1,4 +1,4 @@
-"""Clears up on the hub after members that have left: what they exported, and their sign of life.
+"""Clears up on the hub after members that have left: what they exported. Their access is `Joining`'s.
 
 Their agents do it too, while they can: who was taken off the list may have lost its rights by then (MCS-5).
 """
@@ -6,8 +6,7 @@ Their agents do it too, while they can: who was taken off the list may have lost
 import logging
 from typing import TypeVar
 
-from isthmus.api.core import LEASES
-from isthmus.api.isthmus import CLUSTER_LABEL, EXPORTED_ENDPOINTS, EXPORTED_SERVICES, MEMBERS_NAMESPACE, Member
+from isthmus.api.isthmus import CLUSTER_LABEL, EXPORTED_ENDPOINTS, EXPORTED_SERVICES, Member
 from isthmus.api.meta import Object
 from isthmus.api.scheme import Resource
 from isthmus.errors import NotFound
@@ -91,7 +90,6 @@ class Departures:
             theirs = ListOptions(labels=f"{CLUSTER_LABEL}={member}")
             for item in (await self._client.list(kind, namespace=self._set, options=theirs)).items:
                 await self._delete(kind, item.metadata.name, self._set)
-        await self._delete(LEASES, member, MEMBERS_NAMESPACE)
         log.info("cleared up after a member that left", extra={"member": member, "set": self._set})
 
     async def _delete(self, kind: Resource[T], name: str, namespace: str) -> None:

@@ -11,13 +11,15 @@ from urllib.parse import urlsplit
 import msgspec
 import yaml
 
-from isthmus.api.core import SECRETS
+from isthmus.api.core import CONFIG_MAPS, SECRETS
 from isthmus.api.isthmus import CLUSTER_LABEL, MANAGED_BY, MARKER_LABEL, MEMBERS, MEMBERS_NAMESPACE
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid, NotFound
 from isthmus.install.kinds import SERVICE_ACCOUNTS
+from isthmus.install.manifests import MANAGER
+from isthmus.install.registration import AUDIENCES_KEY, TOKENS_CONFIG
 from isthmus.install.workloads import HUB, INSTALLATION_LABEL
-from isthmus.kube.client import Client
+from isthmus.kube.client import Client, WriteOptions
 from isthmus.kube.config import Config, load_kubeconfig
 from isthmus.kube.tls import Material
 
@@ -66,7 +68,8 @@ async def member_credential(
         "spec": {"expirationSeconds": seconds, "boundObjectRef": bound},
     }
     path = SERVICE_ACCOUNTS.path(member, namespace=MEMBERS_NAMESPACE, subresource="token")
-    answer = msgspec.json.decode(await client.raw("POST", path, body=msgspec.json.encode(request)), type=_Answer)
+    answer = msgspec.json.decode(await client.raw("POST", path, body=msgspec.json.encode(request)), type=Issued)
+    await note_audiences(client, answer)
     return Credential(
         kubeconfig(config, server=server, token=answer.status.token),
         answer.status.expiration_timestamp,
@@ -86,13 +89,31 @@ def _anchor(member: str) -> Manifest:
     }
 
 
+class _Audiences(msgspec.Struct):
+    audiences: list[str]
+
+
 class _Token(msgspec.Struct, rename="camel"):
     token: str
     expiration_timestamp: str
 
 
-class _Answer(msgspec.Struct):
+class Issued(msgspec.Struct):
+    """What a hub answers to a TokenRequest."""
+
+    spec: _Audiences
     status: _Token
+
+
+async def note_audiences(client: Client, issued: Issued) -> None:
+    """Members may ask for tokens of the hub's own audiences only: which these are, it says with a token itself."""
+    manifest: Manifest = {
+        "apiVersion": CONFIG_MAPS.api_version,
+        "kind": CONFIG_MAPS.kind,
+        "metadata": {"name": TOKENS_CONFIG, "namespace": MEMBERS_NAMESPACE, "labels": {MARKER_LABEL: MANAGED_BY}},
+        "data": {AUDIENCES_KEY: "\n".join(issued.spec.audiences)},
+    }
+    await client.apply(CONFIG_MAPS, manifest, options=WriteOptions(manager=MANAGER, force=True))
 
 
 def contained(file: Path, *, context: str | None = None, server: str = "") -> str:

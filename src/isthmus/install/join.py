@@ -51,7 +51,7 @@ Say = Callable[[str], None]
 # Seconds.
 _READY_WITHIN: Final = 180.0
 _FIRST_LOOK: Final = 0.05
-_LOOK: Final = 1.0
+_LOOK: Final = 0.3
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from isthmus.about.rules.identity import registered_id_problem, set_problem
-from isthmus.api.core import CONFIG_MAPS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS
+from isthmus.api.core import LEASES, NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import (
     APPROVED,
     CLUSTER_LABEL,
@@ -32,8 +32,8 @@ from isthmus.api.isthmus import (
 from isthmus.api.meta import Object
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Conflict, Invalid, NotFound
+from isthmus.install.credential import Issued, note_audiences
 from isthmus.install.manifests import MANAGER, apply
-from isthmus.install.registration import AUDIENCES_KEY, TOKENS_CONFIG
 from isthmus.install.roles import join_access, member_access
 from isthmus.inventory.controllers.access import gone, take
 from isthmus.inventory.controllers.joining import FAREWELL, has_left
@@ -153,29 +153,9 @@ async def _bearer(client: Client, account: str, secret: Manifest, seconds: int) 
     spec = {"expirationSeconds": seconds, "boundObjectRef": secret}
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
     path = SERVICE_ACCOUNTS.path(account, namespace=MEMBERS_NAMESPACE, subresource="token")
-    answer = msgspec.json.decode(await client.raw("POST", path, body=msgspec.json.encode(request)), type=_Answer)
-    # Members may ask for tokens of this hub's own audiences only: which these are, it says itself.
-    manifest: Manifest = {
-        "apiVersion": CONFIG_MAPS.api_version,
-        "kind": CONFIG_MAPS.kind,
-        "metadata": {"name": TOKENS_CONFIG, "namespace": MEMBERS_NAMESPACE, "labels": {MARKER_LABEL: MANAGED_BY}},
-        "data": {AUDIENCES_KEY: "\n".join(answer.spec.audiences)},
-    }
-    await client.apply(CONFIG_MAPS, manifest, options=_WRITE)
+    answer = msgspec.json.decode(await client.raw("POST", path, body=msgspec.json.encode(request)), type=Issued)
+    await note_audiences(client, answer)
     return answer.status.token
-
-
-class _Spec(msgspec.Struct):
-    audiences: list[str]
-
-
-class _Token(msgspec.Struct):
-    token: str
-
-
-class _Answer(msgspec.Struct):
-    spec: _Spec
-    status: _Token
 
 
 async def tokens(client: Client, cluster_set: str = "") -> list[Manifest]:
@@ -290,10 +270,11 @@ async def remove(client: Client, name: str, *, force: bool = False, say: Say, cl
 
 async def _wait_left(client: Client, name: str, say: Say, clock: Clock) -> None:
     end = clock.monotonic() + FAREWELL
-    had_account = await _has_account(client, name)
+    if not await _has_lease(client, name):
+        return
     say(f"waiting for {name} to take back what it imported")
-    # The hub's controller hears it too, and then takes the account, the Lease and all.
-    while not await has_left(client, name) and (not had_account or await _has_account(client, name)):
+    # The hub's controller hears it too, and then takes the Lease and all.
+    while not await has_left(client, name) and await _has_lease(client, name):
         if clock.monotonic() > end:
             say(f"{name} did not say that it had taken everything back. Look there: isthmus leave --context {name}")
             return
@@ -301,9 +282,9 @@ async def _wait_left(client: Client, name: str, say: Say, clock: Clock) -> None:
     say(f"{name} has taken everything back")
 
 
-async def _has_account(client: Client, name: str) -> bool:
+async def _has_lease(client: Client, name: str) -> bool:
     try:
-        await client.get(SERVICE_ACCOUNTS, name, namespace=MEMBERS_NAMESPACE)
+        await client.get(LEASES, name, namespace=MEMBERS_NAMESPACE)
     except NotFound:
         return False
     return True

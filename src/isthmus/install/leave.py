@@ -8,20 +8,30 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from isthmus.api.isthmus import HAS_LEFT, MEMBERS, MEMBERS_NAMESPACE
+from isthmus.agent.renewal import claims
+from isthmus.api.access import CLUSTER_ROLES
+from isthmus.api.apps import DEPLOYMENTS
+from isthmus.api.core import LEASES, NAMESPACES, SECRETS, SERVICES
+from isthmus.api.isthmus import HAS_LEFT, MEMBERS, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
+from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Invalid, IsthmusError, NotFound, Refused, Unreachable
 from isthmus.install.held import Held
-from isthmus.install.homes import Home
+from isthmus.install.homes import AGENT, Home
+from isthmus.install.kinds import whole
+from isthmus.install.roles import HUB_SECRET
 from isthmus.install.uninstall import uninstall
-from isthmus.install.workloads import MEMBER
+from isthmus.install.workloads import HUB, INSTALLATION_LABEL, MEMBER, SHARED
 from isthmus.kit.clock import SYSTEM, Clock
-from isthmus.kube.client import Client
+from isthmus.kube.client import Client, ListOptions
 from isthmus.kube.config import Config
 from isthmus.kube.lease import sign_off
 
 Say = Callable[[str], None]
 
 _UNAUTHORIZED: Final = 401
+# Seconds.
+_EMPTIED_WITHIN: Final = 90.0
+_LOOK: Final = 0.3
 
 
 async def leave(
@@ -38,13 +48,15 @@ async def leave(
     be told.
     """
     held = await demand_joined(member, home)
-    untold = await _tell(held, home.at_hub(held), say, clock)
+    # Without it, a former run has told the hub, and ended on its way.
+    untold = await _tell(held, home.at_hub(held), say, clock) if held else ""
     await home.vacate()
     count = await uninstall(member, MEMBER, crds=crds, say=say, clock=clock)
-    if not untold:
+    await _wait_emptied(member, say, clock)
+    if held and not untold:
         await _say_left(held, home.at_hub(held), clock)
     await home.forget()
-    if untold:
+    if held and untold:
         raise Unreachable(
             f"the cluster is clean, but its hub does not know: {untold}. "
             f"On the hub, type: isthmus remove {held.cluster}"
@@ -52,14 +64,58 @@ async def leave(
     return count
 
 
-async def demand_joined(member: Client, home: Home) -> Held:
-    """What the cluster holds since it joined. Raises Invalid where it has not."""
+async def _wait_emptied(member: Client, say: Say, clock: Clock) -> None:
+    """Until our namespace is gone, without which nobody can join again; where a hub lives in it too, it stays."""
+    end = clock.monotonic() + _EMPTIED_WITHIN
+    # Whoever was elected has ended: the next agent need not wait for him.
+    with suppress(NotFound):
+        await member.delete(LEASES, AGENT, namespace=SYSTEM_NAMESPACE)
+    said = False
+    while True:
+        try:
+            seen = await member.get(NAMESPACES, SYSTEM_NAMESPACE)
+        except NotFound:
+            return
+        if seen.metadata.deletion_timestamp is None:
+            return
+        if clock.monotonic() > end:
+            raise Unreachable(
+                f"namespace {SYSTEM_NAMESPACE} does not end. Type: kubectl describe namespace {SYSTEM_NAMESPACE}"
+            )
+        if not said:
+            say(f"waiting for namespace {SYSTEM_NAMESPACE} to end")
+            said = True
+        await clock.sleep(_LOOK)
+
+
+async def demand_joined(member: Client, home: Home) -> Held | None:
+    """What the cluster holds since it joined; None where that is gone, and other things are not.
+
+    Raises Invalid where it has not joined.
+    """
     if (held := await home.held()) is not None:
         return held
+    if await _is_half_gone(member):
+        return None
     raise Invalid(
         f"{member.server} holds nothing that joining brought, so there is nothing to leave. What was installed "
         "by hand goes by: isthmus install uninstall member"
     )
+
+
+async def _is_half_gone(member: Client) -> bool:
+    """Whether a former run ended on its way: the Secret goes before what else is the member's, the namespace last."""
+    with suppress(NotFound):
+        await member.get(SECRETS, HUB_SECRET, namespace=SYSTEM_NAMESPACE)
+        return False
+
+    async def has(kind: Resource[Manifest], part: str) -> bool:
+        options = ListOptions(labels=f"{INSTALLATION_LABEL}={part}")
+        return bool((await member.list(kind, options=options)).items)
+
+    if await has(CLUSTER_ROLES, MEMBER) or await has(whole(DEPLOYMENTS), MEMBER) or await has(whole(SERVICES), MEMBER):
+        return True
+    return await has(whole(NAMESPACES), SHARED) and not await has(whole(DEPLOYMENTS), HUB)
 
 
 async def _tell(held: Held, config: Config, say: Say, clock: Clock) -> str:
@@ -70,9 +126,12 @@ async def _tell(held: Held, config: Config, say: Say, clock: Clock) -> str:
     except NotFound:
         say(f"the hub has let {held.cluster} go before")
     except Refused as problem:
-        if problem.code != _UNAUTHORIZED:
+        seen = claims(held.token)
+        if problem.code != _UNAUTHORIZED or seen is None:
             return str(problem)
-        return f"{config.server} no longer knows what this cluster holds, so it was removed there, or another joined"
+        if seen.expires <= clock.now():
+            return f"what this cluster holds for {config.server} has ended at {seen.expires:%Y-%m-%d %H:%M UTC}"
+        say(f"the hub has taken the accounts of {held.cluster} before")
     except IsthmusError as problem:
         return str(problem)
     else:

@@ -102,7 +102,8 @@ class BesideHub:
         held = await self.held()
         if held is None:
             return
-        await remove(self._hub, self._at_hub(held, "", ""))
+        kinds = (SECRETS, whole(DEPLOYMENTS), DISRUPTION_BUDGETS)
+        await remove(self._hub, [made(kind, _name(held.cluster), MEMBERS_NAMESPACE) for kind in kinds])
         end = self._clock.monotonic() + _ENDS_WITHIN
         pods = ListOptions(labels=f"{NAME_LABEL}={_name(held.cluster)}")
         while (await self._hub.list(PODS, namespace=MEMBERS_NAMESPACE, options=pods)).items:

@@ -86,7 +86,7 @@ def listeners_for(record: SetRecord, names: Sequence[str]) -> list[socket.socket
     return listening
 
 
-def up(  # noqa: PLR0913 - one parameter for each option
+def up(
     files: SetFiles,
     members: Sequence[str],
     *,

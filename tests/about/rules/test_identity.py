@@ -65,6 +65,9 @@ def test_which_ids_can_take_part(id_: str, fine: bool) -> None:
         ("system", False),
         ("members", False),
         ("hub", False),
+        pytest.param("join-0123456789", False, id="what accounts of join tokens are called"),
+        pytest.param("east-works", False, id="what accounts for Works are called"),
+        pytest.param("joiner-workshop", True, id="what only sounds like it"),
     ],
 )
 def test_which_ids_the_registry_gives(id_: str, fine: bool) -> None:

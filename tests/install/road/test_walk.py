@@ -102,6 +102,7 @@ class Walker:
         except AssertionError as error:
             raise AssertionError(f"the road ends with {self.last}, not at {step}: {said}") from error
         finding = self.last
+        assert finding is not None
         assert remedy in finding.remedy
         assert "Type: " in finding.remedy
         self.table.append(finding)

@@ -210,8 +210,8 @@ def test_those_who_fell_first_in_a_burst_count() -> None:
 
 def test_the_next_judgement_is_due_when_the_next_grace_ends() -> None:
     vigil = Vigil.begin(0).heard("c0", "1", 0)
-    first = judge(vigil, {"c0": HEALTHY}, 1, Grace(gap=1000))
-    assert first.judge_at == 30
+    late = judge(vigil, {"c0": HEALTHY}, 25, Grace(gap=1000))
+    assert late.judge_at == 30
     assert judge(vigil, {"c0": HEALTHY}, 1).judge_at == 8.5
 
 

@@ -130,6 +130,12 @@ def test_what_the_hub_answers(
     assert words in decision.reason
 
 
+def test_an_admin_is_told_that_a_name_is_there_already() -> None:
+    asked = decide(request(), ANY, [member("west", uid="u-west")], is_approved=False, now=NOW)
+    assert asked.phase == PENDING
+    assert asked.reason.endswith("It says that it is member west, which is there: make sure that it is")
+
+
 def test_an_admins_consent_lets_in_only_what_may_be_in() -> None:
     assert decide(request(), ANY, [], is_approved=True, now=NOW).phase == APPROVED
     taken = [member("west", uid="other")]

@@ -47,6 +47,7 @@ KEPT: Final = timedelta(days=1)
 _SWEEP: Final = 60.0
 # Seconds that a member which was taken off the list has to take everything back, before its access is taken.
 FAREWELL: Final = 60.0
+_LOOK: Final = 0.5
 _SWEEPING: Final = "sweep"
 _LEAVING: Final = "leave "
 
@@ -216,23 +217,19 @@ class Joining:
 
     async def _let_go(self, member: str) -> Done | After:
         """Take the access of a cluster that is no member: once it has taken everything back, or had time to."""
-        try:
-            await self._client.get(MEMBERS, member, namespace=self._set)
-        except NotFound:
-            pass
-        else:
+        if any(item.metadata.name == member for item in (await self._client.list(MEMBERS)).items):
             self._left_at.pop(member, None)
             return Done()
         now = self._clock.monotonic()
         since = self._left_at.setdefault(member, now)
         if now - since < FAREWELL and not await has_left(self._client, member):
-            return After(1.0)
-        # Another set's cluster may have taken the name since.
-        options = ListOptions(labels=f"{SET_LABEL}={self._set},{CLUSTER_LABEL}={member}")
-        if (await self._client.list(SERVICE_ACCOUNTS, namespace=MEMBERS_NAMESPACE, options=options)).items:
+            return After(_LOOK)
+        self._left_at.pop(member, None)
+        options = ListOptions(labels=f"{CLUSTER_LABEL}={member},{SET_LABEL}!={self._set}")
+        # Another set may be about to let in a cluster of that name.
+        if not (await self._client.list(SERVICE_ACCOUNTS, namespace=MEMBERS_NAMESPACE, options=options)).items:
             await take(self._client, member, self._rights.of_member(self._set, member))
             log.info("access taken from a cluster that left", extra={"cluster": member, "set": self._set})
-        self._left_at.pop(member, None)
         return Done()
 
 

@@ -190,7 +190,7 @@ def _held(newly: list[str], total: int, seconds: float) -> str:
 
 
 def _judge_at(vigil: Vigil, states: Mapping[str, str], now: float, grace: Grace) -> float:
-    moments = [now + grace.gap / 2]
+    moments = [now + min(grace.gap, grace.silent_after) / 2]
     moments += [
         vigil.heard_by[cluster].at + grace.silent_after
         for cluster in states

@@ -165,13 +165,18 @@ def decide(
 
     Names are one space for the whole hub: accounts, Leases and roles are called by them.
     """
+    members = tuple(members)
     if of.expires <= now:
         return Decision(DENIED, ENDED)
     if problem := _misuse(request, of) or clash(request, members):
         return Decision(DENIED, problem)
     if is_approved or of.cluster:
         return Decision(APPROVED, "an admin approved it" if is_approved else "its token names this cluster")
-    return Decision(PENDING, f"the token names no cluster: an admin has to type: isthmus approve {request.cluster}")
+    waits = f"the token names no cluster: an admin has to type: isthmus approve {request.cluster}"
+    if any(member.metadata.name == request.cluster for member in members):
+        # All members may know its UID: that alone proves nothing.
+        waits += f". It says that it is member {request.cluster}, which is there: make sure that it is"
+    return Decision(PENDING, waits)
 
 
 def _misuse(request: JoinRequestSpec, of: Ticket) -> str:
