@@ -242,6 +242,31 @@ async def test_a_server_gone_back_in_time_means_a_new_list() -> None:
         assert not hub.asked(watch="true", resourceVersion="10")
 
 
+async def test_a_list_that_was_asked_for_and_broke_off_is_asked_for_again() -> None:
+    forbidden = status(403, "Forbidden", "roles not read yet")
+    hub = Hub(
+        lists=[streams(piece("a")), forbidden, page(piece("b"), version="20")],
+        watches=[watches()],
+    )
+    async with following(hub) as (informer, _):
+        await informer.wait_synced()
+        informer.relist()
+        await soon(lambda: informer.fresh_lists == 2)
+        assert names(informer) == ["b"]
+        # The version of before must not be resumed: a restored server may have caught up with it.
+        assert not hub.asked(watch="true", resourceVersion="10")
+
+
+async def test_few_objects_that_must_be_right_are_listed_again_after_each_fault() -> None:
+    hub = Hub(lists=[streams(piece("a"), then=dropped), streams(piece("b"), version="20")], watches=[watches()])
+    async with hub, Client(Config(hub.url)) as client:
+        informer = Informer(client, core.ENDPOINT_SLICES)
+        informer.relist_when_broken = True
+        async with running(informer):
+            await soon(lambda: informer.fresh_lists == 2)
+            assert names(informer) == ["b"]
+
+
 @pytest.mark.parametrize(
     "fault",
     [drops, status(500, "InternalError"), status(429, "TooManyRequests"), status(403, "Forbidden"), status(404)],

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -12,17 +11,9 @@ from pathlib import Path
 from tests.real.asking import Server
 from tests.real.build import VERSION, binary
 from tests.real.certificates import Authority, write_service_account_key
+from tests.real.ports import free_ports
 
 START_LIMIT = 90.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that were free a moment ago."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 class ControlPlane:

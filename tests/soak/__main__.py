@@ -1,7 +1,7 @@
 """`python -m tests.soak --report FILE`: the whole matrix of faults, each for 5 s to 2 min, under a steady load.
 
-Every part is killed, frozen, cut off and refused, for each of the durations. Exit 1 if anything was ever wrong. The
-report is Markdown.
+Every part is killed, frozen, cut off and refused, for each of the durations; then both conformance suites run, on
+sound agents, on each broken one, and on nodes. Exit 1 if anything was ever wrong. The report is Markdown.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import uvloop
 from tests.faults.fleet import Pace, RealFleet
 from tests.faults.matrix import PARTS, Fault, suffer
 from tests.real.build import VERSION, binary
+from tests.soak import conformance
 
 DURATIONS = (5.0, 30.0, 120.0)
 # As shipped: verdicts after 30 s without a sign of life.
@@ -64,8 +65,7 @@ async def soak(folder: Path, durations: tuple[float, ...], report: Path) -> list
             rows.append(await _row(fleet, fault))
             asked = sum(member.questions.asked for member in fleet.members.values())
             write(report, rows, f"{(time.monotonic() - began) / 60:.0f} minutes, {asked} names asked for")
-            sys.stdout.write(rows[-1].markdown() + "\n")
-            sys.stdout.flush()
+            _say(rows[-1].markdown())
     return rows
 
 
@@ -95,14 +95,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--report", type=Path, default=Path("build/soak.md"))
     parser.add_argument("--seconds", type=float, nargs="*", default=DURATIONS, help="how long each fault lasts")
+    parser.add_argument("--conformance", action=argparse.BooleanOptionalAction, default=True, help="the suites too")
     options = parser.parse_args()
     if not binary().exists():
         sys.stderr.write("no real control plane here. Type: make real\n")
         return 2
     options.report.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        rows = uvloop.run(soak(Path(folder), tuple(options.seconds), options.report))
-    return 0 if all(row.passed for row in rows) else 1
+    passed = True
+    if options.seconds:
+        with tempfile.TemporaryDirectory() as folder:
+            rows = uvloop.run(soak(Path(folder), tuple(options.seconds), options.report))
+        passed = all(row.passed for row in rows)
+    for part in (conformance.embedded, conformance.nodes) if options.conformance else ():
+        text, good = part(_say)
+        passed &= good
+        with options.report.open("a") as report:
+            report.write(f"\n{text}")
+    return 0 if passed else 1
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -59,8 +59,10 @@ class Informer(Generic[T]):
     clock's monotonic scale; `fresh_lists` counts these lists. `failing_since` is None while the server
     answers, else since when it does not, and `problem` says what it is that fails; `is_unknown` is set while
     the server does not know the kind. `relist_when_unknown` is for kinds that may be taken away and defined anew,
-    objects and all, with nobody telling; others only miss a server that has not come up yet. A server that has
-    nothing to tell sends a bookmark about once a minute.
+    objects and all, with nobody telling; others only miss a server that has not come up yet. `relist_when_broken`
+    is for few objects that must be right: a server restored from a backup may have caught up with our version
+    before we ask, and then nothing in its answers tells. A server that has nothing to tell sends a bookmark about
+    once a minute.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Informer(Generic[T]):
         self.problem = ""
         self.is_unknown = False
         self.relist_when_unknown = False
+        self.relist_when_broken = False
         self._client = client
         self._resource = resource
         self._namespace = namespace
@@ -148,7 +151,7 @@ class Informer(Generic[T]):
                 self._version = ""
             except errors.IsthmusError as problem:
                 self.is_unknown = isinstance(problem, errors.NotFound)
-                self._relist_wanted |= self.is_unknown and self.relist_when_unknown
+                self._relist_wanted |= self.relist_when_broken or (self.is_unknown and self.relist_when_unknown)
                 self._failed(problem)
             if self._clock.monotonic() - began > HELD:
                 self._backoff.reset()
@@ -156,8 +159,10 @@ class Informer(Generic[T]):
 
     async def _follow(self) -> None:
         """One list, where needed, and one watch, to its end."""
-        if self._relist_wanted or not self._version:
-            self._relist_wanted = False
+        if self._relist_wanted:
+            # A list that breaks off leaves nothing to go on from: the next try is a list too.
+            self._relist_wanted, self._version = False, ""
+        if not self._version:
             await self._list()
         elif await self._client.reaches(
             self._resource, self._version, namespace=self._namespace, options=self._listing()
