@@ -15,7 +15,7 @@ from pathlib import Path
 import uvloop
 
 from tests.faults.fleet import Pace, RealFleet
-from tests.faults.matrix import PARTS, Fault, suffer
+from tests.faults.matrix import PARTS, Fault, Outcome, suffer
 from tests.real.build import VERSION, binary
 from tests.soak import conformance
 
@@ -30,21 +30,22 @@ class Row:
     """What came of one fault."""
 
     fault: Fault
-    healed: float | None
-    silent: tuple[str, ...]
+    outcome: Outcome | None
     violations: tuple[str, ...]
 
     @property
     def passed(self) -> bool:
         """Whether all was right again in time, and nothing wrong meanwhile."""
-        return self.healed is not None and not self.violations
+        return self.outcome is not None and not self.violations
 
     def markdown(self) -> str:
         """One line of the table."""
-        healed = "not" if self.healed is None else f"{self.healed:.1f} s"
         verdict = "ok" if self.passed else "**" + "; ".join(self.violations or ("not right again",)) + "**"
-        silent = ", ".join(self.silent) or "nobody"
-        return f"| {self.fault.name} | {self.fault.seconds:g} s | {healed} | {silent} | {verdict} |"
+        times, silent = "| not", "?"
+        if self.outcome is not None:
+            times = f"{self.outcome.alone:.1f} s | {self.outcome.healed:.1f} s"
+            silent = ", ".join(self.outcome.silent) or "nobody"
+        return f"| {self.fault.name} | {self.fault.seconds:g} s | {times} | {silent} | {verdict} |"
 
 
 def faults(durations: tuple[float, ...], fleet: RealFleet) -> Iterator[Fault]:
@@ -75,8 +76,8 @@ async def _row(fleet: RealFleet, fault: Fault) -> Row:
     except AssertionError as late:
         violations = (*fleet.observer.violations, str(late))
         await fleet.settled(within=600)
-        return Row(fault, None, (), violations)
-    return Row(fault, outcome.healed, outcome.silent, tuple(fleet.observer.violations))
+        return Row(fault, None, violations)
+    return Row(fault, outcome, tuple(fleet.observer.violations))
 
 
 def write(report: Path, rows: list[Row], length: str) -> None:
@@ -85,7 +86,8 @@ def write(report: Path, rows: list[Row], length: str) -> None:
     head = (
         f"# Soak: {good} of {len(rows)} faults outlived\n\n"
         f"Kubernetes {VERSION}, etcd without fsync, {len(MEMBERS)} members and their hub, under load; {length}.\n\n"
-        "| Fault | For | Right again after | Judged silent | |\n|---|---|---|---|---|\n"
+        "| Fault | For | Until its API server tells again | Then right after | Judged silent | |\n"
+        "|---|---|---|---|---|---|\n"
     )
     report.write_text(head + "\n".join(row.markdown() for row in rows) + "\n")
 
