@@ -14,7 +14,6 @@ from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
 from isthmus.api.scheme import Resource
 from isthmus.errors import IsthmusError
 from isthmus.kube.client import Client
-from isthmus.kube.request import WatchOptions
 from tests.faults.disturbances import HUB, VERDICTS, name_server, road
 from tests.faults.fleet import AGENT, DNS, RealFleet
 from tests.faults.observer import BOUND
@@ -34,6 +33,13 @@ ON_MEMBER = cast(
 # Seconds. After a long outage of etcd an API server's own watches wait up to so long before they try again
 # (client-go, tools/cache/reflector.go: 30 s, doubled by jitter); what it tells until then is old.
 SPEECHLESS = 75.0
+# A streaming list begins when the server's own memory has caught up with etcd.
+_ALL_OF_IT = (
+    ("watch", "true"),
+    ("sendInitialEvents", "true"),
+    ("resourceVersionMatch", "NotOlderThan"),
+    ("allowWatchBookmarks", "true"),
+)
 
 
 async def _nothing(_: RealFleet) -> None:
@@ -46,8 +52,8 @@ async def _tells(client: Client, kinds: Sequence[Resource[object]]) -> None:
     async def told(kind: Resource[object]) -> None:
         while True:
             try:
-                async with aclosing(client.batches(kind, options=WatchOptions(initial=True))) as batches:
-                    await anext(batches)
+                async with aclosing(client.stream(kind.path(), _ALL_OF_IT)) as chunks:
+                    await anext(chunks)
                     return
             except (IsthmusError, StopAsyncIteration):
                 await asyncio.sleep(0.2)
