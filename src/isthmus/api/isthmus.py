@@ -193,6 +193,6 @@ class ExportGrant(Object):
 
 
 MEMBERS = Resource(GROUP, VERSION, "members", "Member", Member)
-EXPORTED_SERVICES = Resource(GROUP, VERSION, "exportedservices", "ExportedService", ExportedService)
-EXPORTED_ENDPOINTS = Resource(GROUP, VERSION, "exportedendpoints", "ExportedEndpoints", ExportedEndpoints)
+EXPORTED_SERVICES = Resource(GROUP, VERSION, "exportedservices", "ExportedService", ExportedService, many=True)
+EXPORTED_ENDPOINTS = Resource(GROUP, VERSION, "exportedendpoints", "ExportedEndpoints", ExportedEndpoints, many=True)
 EXPORT_GRANTS = Resource(GROUP, VERSION, "exportgrants", "ExportGrant", ExportGrant)

@@ -171,7 +171,9 @@ class Transport:
         try:
             async with _told(self._config.server), await self._authenticated(request, limits) as answer:
                 if answer.status >= 300:
-                    raise answers.error(answer.status, answer.headers, await _body(answer, MAX_PROBLEM))
+                    said = await _body(answer, MAX_PROBLEM)
+                    asked = f"{request.method} {request.path}"
+                    raise answers.error(answer.status, answer.headers, said, asked=asked)
                 self._pause.succeeded()
                 yield answer
         except (errors.Unreachable, errors.ServerFault):
