@@ -48,20 +48,18 @@ class Row:
         return f"| {self.fault.name} | {self.fault.seconds:g} s | {times} | {silent} | {verdict} |"
 
 
-def faults(durations: tuple[float, ...], fleet: RealFleet) -> Iterator[Fault]:
-    """The matrix, short faults first."""
-    for seconds in durations:
-        for part in PARTS:
-            for way in part.ways(fleet):
-                yield Fault(part, way, seconds)
+def faults(durations: tuple[float, ...], only: str, fleet: RealFleet) -> Iterator[Fault]:
+    """The matrix, short faults first; of it what has `only` in its name."""
+    every = (Fault(part, way, seconds) for seconds in durations for part in PARTS for way in part.ways(fleet))
+    return (fault for fault in every if only in fault.name)
 
 
-async def soak(folder: Path, durations: tuple[float, ...], report: Path) -> list[Row]:
+async def soak(folder: Path, durations: tuple[float, ...], only: str, report: Path) -> list[Row]:
     """Inflict them all on one set, one after the other; the report grows with each."""
     rows: list[Row] = []
     began = time.monotonic()
     async with RealFleet(folder, MEMBERS, pace=PACE) as fleet:
-        for fault in faults(durations, fleet):
+        for fault in faults(durations, only, fleet):
             fleet.observer.violations.clear()
             rows.append(await _row(fleet, fault))
             asked = sum(member.questions.asked for member in fleet.members.values())
@@ -97,6 +95,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--report", type=Path, default=Path("build/soak.md"))
     parser.add_argument("--seconds", type=float, nargs="*", default=DURATIONS, help="how long each fault lasts")
+    parser.add_argument("--only", default="", metavar="TEXT", help="the faults that have it in their names")
     parser.add_argument("--conformance", action=argparse.BooleanOptionalAction, default=True, help="the suites too")
     options = parser.parse_args()
     if not binary().exists():
@@ -106,7 +105,7 @@ def main() -> int:
     passed = True
     if options.seconds:
         with tempfile.TemporaryDirectory() as folder:
-            rows = uvloop.run(soak(Path(folder), tuple(options.seconds), options.report))
+            rows = uvloop.run(soak(Path(folder), tuple(options.seconds), options.only, options.report))
         passed = all(row.passed for row in rows)
     for part in (conformance.embedded, conformance.nodes) if options.conformance else ():
         text, good = part(_say)
