@@ -57,7 +57,7 @@ FIRST_EPOCH = 1
 # Seconds.
 HEARTBEAT = 10.0
 REST = 20.0
-LIMIT = 240.0
+LIMIT = 400.0
 
 
 def run() -> Iterator[Result]:

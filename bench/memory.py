@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,14 +26,13 @@ from bench.floor import EXPORT, SERVICE, SLICE
 from bench.processes import pss
 from bench.real import NAMESPACE, RealSet, client_of, make_namespace, real_set, side_by_side
 from bench.result import Result
-from isthmus.api.core import ENDPOINT_SLICES, EndpointSlice
+from isthmus.api.core import ENDPOINT_SLICES, SERVICE_NAME_LABEL, EndpointSlice
 from isthmus.api.mcs import SERVICE_IMPORTS, SOURCE_CLUSTER_LABEL
 from isthmus.api.mcs import SERVICE_NAME_LABEL as IMPORT_NAME_LABEL
 from isthmus.api.scheme import Manifest
 from isthmus.kube.client import EVERYTHING, Client
 from isthmus.kube.config import load_kubeconfig
-from isthmus.kube.informer import Informer, Selection
-from isthmus.mcs.controllers.views import MemberView
+from isthmus.kube.informer import Informer
 from isthmus.testing import objects
 from isthmus.testing.waiting import eventually
 from tests.real.controlplane import ControlPlane, running
@@ -42,7 +41,7 @@ IDLE_GOAL = 40.0
 SLICE_GOAL = 2.7
 SYNC_GOAL = 0.5
 IMPORTS, ENDPOINTS = 1000, 10
-SLICES, WEIGHED = 10_000, 4000
+SLICES, WEIGHED = 10_000, 3000
 ROUNDS = 4
 # Seconds.
 SETTLE = 10.0
@@ -155,13 +154,23 @@ def _slice(shape: Shape, number: int) -> Manifest:
     return piece
 
 
+def _found_by(label: str) -> Callable[[EndpointSlice], list[str]]:
+    """As the agent finds slices: by the Service they back, and by the import they are of."""
+
+    def keys(item: EndpointSlice) -> list[str]:
+        name = item.metadata.labels.get(label)
+        return [f"{item.metadata.namespace}/{name}"] if name else []
+
+    return keys
+
+
 async def _read(kubeconfig: Path, namespace: str) -> dict[str, float]:
     """Read all slices, as bytes and into a store in turns; each store stays, and the later ones are weighed."""
     async with Client(load_kubeconfig([kubeconfig])) as client:
         floors, seconds, memory = list[float](), list[float](), list[float]()
-        informers = [MemberView("bench", client).slices for _ in range(ROUNDS)]
+        indexes = {label: _found_by(label) for label in (SERVICE_NAME_LABEL, IMPORT_NAME_LABEL)}
+        informers = [Informer(client, ENDPOINT_SLICES, namespace=namespace, indexes=indexes) for _ in range(ROUNDS)]
         for informer in informers:
-            informer.select(Selection(fields=f"metadata.namespace={namespace}"))
             informer.subscribe(lambda _: None)
             floors.append(await _bytes(client, namespace))
             seconds.append(await _synced(informer))
@@ -187,10 +196,8 @@ async def _bytes(client: Client, namespace: str) -> float:
     began = time.monotonic()
     token: bytes | None = b""
     while token is not None:
-        query = {"fieldSelector": f"metadata.namespace={namespace}", "limit": str(EVERYTHING.limit)}
-        page = await client.raw(
-            "GET", ENDPOINT_SLICES.path(), query=query | ({"continue": token.decode()} if token else {})
-        )
+        query = {"limit": str(EVERYTHING.limit)} | ({"continue": token.decode()} if token else {})
+        page = await client.raw("GET", ENDPOINT_SLICES.path(namespace=namespace), query=query)
         found = re.search(rb'"continue":"([^"]+)"', page[:1000])
         token = found and found[1]
     return time.monotonic() - began

@@ -11,12 +11,15 @@ from isthmus.errors import IsthmusError
 from isthmus.testing.waiting import eventually
 from tests.nodes.site import CLIENT, NOBODY, Site
 
-# asks.sh FILE URL: until FILE.stop is there, one line for each request: when, how long it took, and who answered.
+# Seconds that a request may take: a stock resolver asks again after five.
+PATIENCE = 12
+# asks.sh FILE URL SECONDS: until FILE.stop is there, one line for each request: when it began and ended, who answered.
 ASKS = """
 while ! [ -e "$1.stop" ]; do
   began=$(date +%s.%N)
-  if said=$(curl -sS --max-time 5 "$2" 2>&1); then who=${said%% *}; else who="- $said"; fi
-  echo "$began $(date +%s.%N) $who"
+  if said=$(curl -sS --max-time "$3" "$2" 2>&1); then who=${said%% *}; else who="- $said"; fi
+  # Not quoted: words of several lines become one line.
+  echo "$began" "$(date +%s.%N)" $who
   sleep 0.1
 done >"$1"
 """
@@ -43,15 +46,16 @@ class Steady:
     It runs in the pod by itself: neither the API server nor the kubelet is needed for it to go on.
     """
 
-    def __init__(self, site: Site, namespace: str, host: str) -> None:
+    def __init__(self, site: Site, namespace: str, host: str, *, limit: int = PATIENCE) -> None:
         self.site = site
         self._namespace = namespace
         self._host = host
+        self._limit = limit
         self._file = f"/tmp/steady-{secrets.token_hex(4)}"
 
     async def __aenter__(self) -> Self:
-        apart = 'sh -c "$0" asks "$1" "$2" >/dev/null 2>&1 </dev/null &'
-        words = ("sh", "-c", apart, ASKS, self._file, f"http://{self._host}")
+        apart = 'sh -c "$0" asks "$1" "$2" "$3" >/dev/null 2>&1 </dev/null &'
+        words = ("sh", "-c", apart, ASKS, self._file, f"http://{self._host}", str(self._limit))
         code, _ = await self.site.run(self._namespace, CLIENT, *words)
         assert code == 0
 

@@ -32,7 +32,7 @@ DNS_SERVICE = "isthmus-dns"
 # Above 1023: nobody needs a privilege to listen here. The Service has port 53.
 _DNS_PORT = 1053
 # Seconds until all nodes, and those who keep a connection, send no more queries to a pod that ends.
-_LAME = 5
+_LAME = 10
 _DNS_PORTS = {"dns": "UDP", "dns-tcp": "TCP"}
 _CREDENTIAL_FOLDER = "/etc/isthmus/hub"
 _CREDENTIAL_ANNOTATION = "isthmus.dev/hub-credential"

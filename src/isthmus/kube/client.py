@@ -1,6 +1,7 @@
 """All that can be asked of one API server, in Kubernetes' own verbs."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -281,19 +282,26 @@ class Client:
         codec = Codec(resource)
         items: list[K] = []
         undecodable: dict[Key, str] = {}
-        continue_ = ""
-        for _ in range(MAX_PAGES):
-            request = requests.listing(resource, namespace, options, continue_)
-            page = _read(await self._transport.send(request), _Page, self.server)
+
+        def fetched(continue_: str) -> Awaitable[bytes]:
+            return self._transport.send(requests.listing(resource, namespace, options, continue_))
+
+        async def take_in(page: _Page) -> None:
             for position, raw in enumerate(page.items or ()):
                 decoded = codec.attempt(raw, position)
                 if isinstance(decoded, Undecodable):
                     undecodable[decoded.key] = decoded.reason
                 else:
                     items.append(keep(decoded))
-            continue_ = page.metadata.continue_
-            if not continue_:
+
+        body = await fetched("")
+        for _ in range(MAX_PAGES):
+            page = _read(body, _Page, self.server)
+            if not page.metadata.continue_:
+                await take_in(page)
                 return Listed(tuple(items), page.metadata.resource_version, undecodable)
+            # While the server makes the next page, this one is decoded.
+            body, _ = await asyncio.gather(fetched(page.metadata.continue_), take_in(page))
         raise _nonsense(self.server, b"", "a list without end")
 
     async def _events(self, batches: AsyncGenerator[Batch[T], None]) -> AsyncGenerator[Event[T], None]:

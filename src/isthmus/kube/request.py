@@ -23,6 +23,7 @@ class ListOptions:
     """Which objects, and of what age; `limit` is the size of a page, 0 for all in one answer.
 
     `match` is "", "Exact" or "NotOlderThan" and speaks of `resource_version`.
+    For one namespace name it, not `metadata.namespace` in `fields`: then API servers (1.36) lose all but one page.
     """
 
     labels: str = ""
