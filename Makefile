@@ -6,9 +6,10 @@ demo:
 	@scripts/environment run
 	@$(BIN)/isthmus demo
 
+# On two processes: they mostly wait. ARGS="-n0 tests/kit" for one.
 test:
 	@scripts/environment dev
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n2 $(ARGS)
 
 check:
 	@scripts/environment dev

@@ -36,7 +36,7 @@ from isthmus.testing import objects
 GOAL = 0.5
 SERVICES = 500
 WARM_UP = 20
-ROUNDS = 3
+ROUNDS = 2
 # Seconds.
 SETTLE = 3.0
 LIMIT = 180.0

@@ -1,11 +1,13 @@
 """The hub's API server with 500 agents: what it costs at rest, and after its restart until all know everything.
 
-Of each agent all that faces the hub is there as it is in an agent, with connections of its own: its watches and its
-heartbeat; its cluster is not. They share a few processes.
+Of each agent all that faces the hub is there as it is in an agent, with connections of its own: its watches, its
+heartbeat, and its Member's status, which says after each complete list of its exports that it speaks anew; its cluster
+is not. They share a few processes.
 """
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import re
@@ -15,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import uvloop
@@ -23,21 +25,26 @@ import uvloop
 from bench.processes import cpu_seconds, pss
 from bench.real import NAMESPACE, client_of, side_by_side
 from bench.result import Result
+from isthmus import __version__
 from isthmus.api.isthmus import (
+    AGENT_MANAGER,
     CLUSTER_LABEL,
     EXPORTED_SERVICES,
     MEMBERS,
     MEMBERS_NAMESPACE,
     NAMESPACE_LABEL,
+    RULES_VERSION,
     ExportedService,
+    Member,
 )
 from isthmus.api.scheme import Manifest
-from isthmus.errors import Invalid, Unreachable
+from isthmus.errors import Invalid, IsthmusError, Unreachable
 from isthmus.hub.bootstrap import bootstrap_hub
 from isthmus.kube.client import Client
-from isthmus.kube.config import load_kubeconfig
+from isthmus.kube.config import Config, load_kubeconfig
 from isthmus.kube.informer import Change
 from isthmus.kube.lease import Heartbeat
+from isthmus.kube.request import WriteOptions
 from isthmus.mcs.controllers.views import HubView
 from tests.real.build import binary
 from tests.real.controlplane import ControlPlane, running
@@ -45,10 +52,12 @@ from tests.real.controlplane import ControlPlane, running
 SET = "bench"
 AGENTS, PROCESSES = 500, 4
 EXPORTS = 100
+# What a Member said of itself before its agent came.
+FIRST_EPOCH = 1
 # Seconds.
 HEARTBEAT = 10.0
 REST = 20.0
-LIMIT = 150.0
+LIMIT = 400.0
 
 
 def run() -> Iterator[Result]:
@@ -64,6 +73,8 @@ async def _measured() -> list[Result]:
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as plane:
         async with client_of(plane) as client, crowd(plane, client) as agents:
             await agents.know(client, "mark-1")
+            # Then every agent has given its first sign of life.
+            await asyncio.sleep(HEARTBEAT)
             rest = await _rest(plane)
             return [*rest, *await _restart(plane, client, agents)]
 
@@ -131,14 +142,16 @@ class Crowd:
 async def crowd(plane: ControlPlane, client: Client) -> AsyncIterator[Crowd]:
     """All agents at work, for the length of the block; what they shall know is there already."""
     await bootstrap_hub(client, SET, [])
-    await side_by_side([_member(f"agent-{n}") for n in range(AGENTS)], lambda item: client.create(MEMBERS, item))
+    names = [f"agent-{number}" for number in range(AGENTS)]
+    await side_by_side(names, lambda name: client.create(MEMBERS, _member(name)))
+    await side_by_side(names, lambda name: _speak(client, name, FIRST_EPOCH))
     exports = [_exported(f"shop-{number}") for number in range(EXPORTS)]
     await side_by_side(exports, lambda item: client.create(EXPORTED_SERVICES, item, namespace=SET))
     each = AGENTS // PROCESSES
     processes: list[asyncio.subprocess.Process] = []
     try:
         for number in range(PROCESSES):
-            words = ("-m", "bench.crowd", str(plane.kubeconfig), str(number * each), str(each))
+            words = ("-m", "bench.crowd", str(plane.kubeconfig), str(number * each), str(each), str(AGENTS))
             # Whatever happens to this program, they end with it.
             command = ("setpriv", "--pdeathsig", "KILL", sys.executable, *words)
             processes.append(await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE))
@@ -156,6 +169,21 @@ def _member(name: str) -> Manifest:
         "metadata": {"name": name, "namespace": SET},
         "spec": {"id": name, "set": SET},
     }
+
+
+async def _speak(client: Client, name: str, epoch: int) -> None:
+    """Write a Member's status as its agent does."""
+    namespaces = {NAMESPACE: {"count": 10, "digest": f"{epoch:032x}"}}
+    status = {
+        "agentVersion": __version__,
+        "kubernetesVersion": "v1.36.0",
+        "rulesVersion": RULES_VERSION,
+        "region": "region-1",
+        "properties": {"cluster.clusterset.k8s.io": name, "clusterset.k8s.io": SET},
+        "exports": {"epoch": epoch, "namespaces": namespaces},
+    }
+    options = WriteOptions(manager=AGENT_MANAGER, force=True)
+    await client.apply(MEMBERS, _member(name) | {"status": status}, subresource="status", options=options)
 
 
 def _exported(name: str) -> Manifest:
@@ -182,41 +210,90 @@ def _exported(name: str) -> Manifest:
 
 
 class _Agents:
-    """Some agents in one process; it says when the last of them knows of a mark."""
+    """Some agents in one process; it says when the last of them knows everything there is to know at a mark."""
 
-    def __init__(self, kubeconfig: Path, first: int, count: int) -> None:
+    def __init__(self, kubeconfig: Path, first: int, count: int, *, of: int) -> None:
         self._config = load_kubeconfig([kubeconfig])
-        self._first, self._count = first, count
-        self._knowing: Counter[str] = Counter()
+        self._first, self._count, self._of = first, count, of
+        self._knowing: Counter[int] = Counter()
 
     async def run(self) -> None:
         """Work until killed."""
         async with asyncio.TaskGroup() as tasks:
             for number in range(self._count):
-                tasks.create_task(self._agent(f"agent-{self._first + number}", HEARTBEAT * number / self._count))
+                late = HEARTBEAT * number / self._count
+                name = f"agent-{self._first + number}"
+                tasks.create_task(_Agent(name, self._of, self._told).run(self._config, late))
 
-    async def _agent(self, name: str, late: float) -> None:
-        async with Client(self._config, user_agent="isthmus-agent") as hub, asyncio.TaskGroup() as tasks:
-            view = HubView(name, hub, namespace=SET)
+    def _told(self, mark: int) -> None:
+        """One agent knows everything."""
+        self._knowing[mark] += 1
+        if self._knowing[mark] == self._count:
+            sys.stdout.write(json.dumps({"mark": f"mark-{mark}", "at": time.monotonic()}) + "\n")
+            sys.stdout.flush()
+
+
+class _Agent:
+    """One of them: `know` is called with the number of a mark, once that and what all members say by then is known.
+
+    All of them say something new after each complete list of their exports, which are none: at first, and again when
+    the server was restarted.
+    """
+
+    def __init__(self, name: str, of: int, know: Callable[[int], None]) -> None:
+        self._name, self._of, self._know = name, of, know
+        self._marks: set[int] = set()
+        self._epochs: dict[str, int] = {}
+        self._speaking: Counter[int] = Counter()
+        self._lists = asyncio.Semaphore(0)
+
+    async def run(self, config: Config, late: float) -> None:
+        """Work until cancelled; the first sign of life comes so many seconds late."""
+        async with Client(config, user_agent="isthmus-agent") as hub, asyncio.TaskGroup() as tasks:
+            view = HubView(self._name, hub, namespace=SET)
             view.others.subscribe(self._heard)
+            view.members.subscribe(self._judged)
+            view.own.when_listed(self._lists.release)
             view.select(frozenset({NAMESPACE}))
             for informer in view.informers:
                 tasks.create_task(informer.run())
+            tasks.create_task(self._report(hub))
             await asyncio.sleep(late)
-            heartbeat = Heartbeat(hub, namespace=MEMBERS_NAMESPACE, name=name, identity=name, every=HEARTBEAT)
+            heartbeat = Heartbeat(hub, namespace=MEMBERS_NAMESPACE, name=self._name, identity=self._name)
             tasks.create_task(heartbeat.run())
+
+    async def _report(self, hub: Client) -> None:
+        for epoch in itertools.count(FIRST_EPOCH + 1):
+            await self._lists.acquire()
+            while True:
+                with contextlib.suppress(IsthmusError):
+                    await _speak(hub, self._name, epoch)
+                    break
+                await asyncio.sleep(1)
 
     def _heard(self, change: Change[ExportedService]) -> None:
         spec = change.after.spec if change.after is not None else None
-        if spec is None or change.before is not None or not spec.name.startswith("mark-"):
+        if spec is not None and change.before is None and spec.name.startswith("mark-"):
+            self._marks.add(int(spec.name.removeprefix("mark-")))
+            self._look()
+
+    def _judged(self, change: Change[Member]) -> None:
+        if change.after is None or change.after.status is None:
             return
-        self._knowing[spec.name] += 1
-        if self._knowing[spec.name] == self._count:
-            sys.stdout.write(json.dumps({"mark": spec.name, "at": time.monotonic()}) + "\n")
-            sys.stdout.flush()
+        name, epoch = change.after.metadata.name, change.after.status.exports.epoch
+        self._speaking[self._epochs.get(name, 0)] -= 1
+        self._speaking[epoch] += 1
+        self._epochs[name] = epoch
+        self._look()
+
+    def _look(self) -> None:
+        for mark in sorted(self._marks):
+            if sum(self._speaking[epoch] for epoch in self._speaking if epoch > mark) == self._of:
+                self._marks.remove(mark)
+                self._know(mark)
 
 
 if __name__ == "__main__":
     # What the server's restart does to watches is no news here.
     logging.disable()
-    uvloop.run(_Agents(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])).run())
+    uvloop.run(_Agents(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), of=int(sys.argv[4])).run())

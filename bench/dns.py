@@ -9,7 +9,6 @@ import contextlib
 import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from isthmus.kit.dns.records import Address, Record, Service, Text, Type
 from isthmus.kube.client import Client
 from isthmus.kube.config import load_kubeconfig
 from isthmus.mcs.rules.records import service_records, zone_records
+from tests.real.ports import free_port
 
 GOAL = 0.9
 NAMESPACES_USED = 20
@@ -144,7 +144,7 @@ def _questions() -> Iterator[tuple[str, str]]:
 @contextlib.contextmanager
 def _isthmus(folder: Path, *, core: int) -> Iterator[Subject]:
     """`isthmus dns` beside an embedded API server that holds the imports."""
-    kubeconfig, port = folder / "kubeconfig", _free_port()
+    kubeconfig, port = folder / "kubeconfig", free_port()
     ready = folder / "ready"
     # A process of its own, so that its event loop runs while this one measures.
     code = "import sys; from pathlib import Path; from bench.dns import hold_imports; hold_imports(Path(sys.argv[1]))"
@@ -196,7 +196,7 @@ def _knot_with(knotd: str) -> Callable[..., contextlib.AbstractContextManager[Su
     @contextlib.contextmanager
     def started(folder: Path, *, core: int) -> Iterator[Subject]:
         """Knot with one worker, and the zone as a file."""
-        port = _free_port()
+        port = free_port()
         (folder / "zone").write_text("".join(_zone_file()))
         (folder / "knot.conf").write_text(
             f"""server:
@@ -276,13 +276,6 @@ def _figure(output: str, what: str) -> float:
     if found is None:
         raise SystemExit(f"dnsperf did not say: {what}\n{output}")
     return float(found[1])
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((LOCAL, 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

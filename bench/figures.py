@@ -1,7 +1,6 @@
 """Many measurements, a few figures."""
 
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 
 from bench.result import Result
@@ -13,10 +12,17 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def beside_floor(
-    what: str, ours: Sequence[float], floor: Sequence[float], goal: float, *, by: str = "raw writes and watches"
+    what: str,
+    ours: Sequence[float],
+    floor: Sequence[float],
+    goal: float,
+    *,
+    by: str = "raw writes and watches",
+    share: float = 0.5,
 ) -> Iterator[Result]:
-    """Median and 99th percentile of two series of seconds, and the ratio of the medians, which has the goal."""
+    """Median and 99th percentile of two series of seconds, and the ratio at `share`, which has the goal."""
     for name, seconds in (("Isthmus", ours), (by, floor)):
-        for share in (0.5, 0.99):
-            yield Result(f"{what}: {name}, p{share * 100:.0f}", percentile(seconds, share) * 1000, "ms")
-    yield Result(f"{what}: p50 beside {by}", statistics.median(ours) / statistics.median(floor), "times", goal)
+        for each in (0.5, 0.99):
+            yield Result(f"{what}: {name}, p{each * 100:.0f}", percentile(seconds, each) * 1000, "ms")
+    ratio = percentile(ours, share) / percentile(floor, share)
+    yield Result(f"{what}: p{share * 100:.0f} beside {by}", ratio, "times", goal)

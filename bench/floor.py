@@ -48,14 +48,19 @@ async def prepare(fleet: RealSet) -> None:
     for client in fleet.all:
         await make_namespace(client, FLOOR_NAMESPACE)
     for client in (fleet.east, fleet.west):
-        for definition in MCS_CRDS:
-            await client.create(CRDS, _disguised(definition))
-        for kind in (FLOOR_EXPORT, FLOOR_IMPORT):
+        await define(client)
 
-            async def served(client: Client = client, kind: Resource[Manifest] = kind) -> bool:
-                return await client.serves(kind)
 
-            await eventually(served, within=30, what=f"{kind.plural} served")
+async def define(client: Client) -> None:
+    """Make the floor's definitions in one cluster, and wait until they are served."""
+    for definition in MCS_CRDS:
+        await client.create(CRDS, _disguised(definition))
+    for kind in (FLOOR_EXPORT, FLOOR_IMPORT):
+
+        async def served(kind: Resource[Manifest] = kind) -> bool:
+            return await client.serves(kind)
+
+        await eventually(served, within=30, what=f"{kind.plural} served")
 
 
 def copied(item: Manifest) -> Manifest:

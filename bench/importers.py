@@ -9,32 +9,28 @@ plain clients, in the same processes against the same servers.
 import asyncio
 import itertools
 import json
-import logging
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
 
-from bench.figures import percentile
-from bench.floor import EXPORT, EXPORTED, FLOOR_NAMESPACE, SERVICE, SLICE, copied
+from bench.figures import beside_floor
+from bench.floor import EXPORT, EXPORTED, FLOOR_EXPORT, FLOOR_NAMESPACE, SERVICE, SLICE, copied, define
+from bench.importing import names
 from bench.real import NAMESPACE, SET, client_of, follow, isthmus, make_namespace, side_by_side, wait_ready
 from bench.result import Result
-from isthmus.agent.agent import Duty
-from isthmus.agent.app import serve
 from isthmus.api.isthmus import CLUSTER_LABEL, NAMESPACE_LABEL
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid, Unreachable
 from isthmus.hub.bootstrap import NewMember, bootstrap_hub, bootstrap_member
 from isthmus.kube.client import Client
-from isthmus.kube.config import load_kubeconfig
 from isthmus.testing import objects
-from isthmus.testing.cluster import EmbeddedHost
 from tests.real.build import binary
 from tests.real.controlplane import running
 
@@ -42,35 +38,51 @@ GOAL = 3.0
 IMPORTERS, PROCESSES = 100, 4
 OTHERS, OTHER_NAMESPACES = 1000, 50
 SERVICES = 5
+# The third number of the addresses of what is exported later.
+FRESH = 100
 WARM_UP, CHANGES = 3, 20
-# Seconds.
+EXPORT_WARM_UP, EXPORTS = 2, 10
+# Seconds. What follows an event (conditions, status) is over before the next begins.
 PAUSE = 0.5
-LIMIT = 150.0
+EXPORT_PAUSE = 2.0
+LIMIT = 300.0
 
 
 def run() -> Iterator[Result]:
     """The figures. Raises Invalid where there is no control plane."""
     if not binary().exists():
         raise Invalid("there is no real control plane here. Type: make real")
-    ours, floor = uvloop.run(_measured())
-    what = f"endpoint to slice in {IMPORTERS} clusters"
-    for name, seconds in (("Isthmus", ours), ("raw watches and writes", floor)):
-        for share in (0.5, 0.99):
-            yield Result(f"{what}: {name}, p{share * 100:.0f}", percentile(seconds, share) * 1000, "ms")
-    yield Result(f"{what}: p99 beside the raw", percentile(ours, 0.99) / percentile(floor, 0.99), "times", GOAL)
+    changes, exports = uvloop.run(_measured())
+    for what, taken in (("new export", exports), ("endpoint", changes)):
+        yield from beside_floor(f"{what} to slice in {IMPORTERS} clusters", taken.ours, taken.floor, GOAL, share=0.99)
 
 
-async def _measured() -> tuple[list[float], list[float]]:
+@dataclass(frozen=True)
+class Taken:
+    """Seconds from each event until each importer had it: by Isthmus, and by raw watches and writes."""
+
+    ours: list[float] = field(default_factory=list)
+    floor: list[float] = field(default_factory=list)
+
+
+async def _measured() -> tuple[Taken, Taken]:
+    """Of changed endpoints, and of new exports."""
+    changes, exports = Taken(), Taken()
     async with exporter() as road, road.importers() as crowd:
-        ours: list[float] = []
-        floor: list[float] = []
         for number in range(WARM_UP + CHANGES):
-            arrived = await crowd.after(road.change(NAMESPACE, number), f"10.78.{number}.1")
-            beside = await crowd.after(road.change(FLOOR_NAMESPACE, number), f"10.79.{number}.1")
+            arrived = await crowd.after(road.change(NAMESPACE, number), f"10.78.{number}.1", PAUSE)
+            beside = await crowd.after(road.change(FLOOR_NAMESPACE, number), f"10.79.{number}.1", PAUSE)
             if number >= WARM_UP:
-                ours += arrived
-                floor += beside
-        return ours, floor
+                changes.ours.extend(arrived)
+                changes.floor.extend(beside)
+        for number in range(EXPORT_WARM_UP + EXPORTS):
+            await road.serve(number)
+            arrived = await crowd.after(road.export(number), f"10.78.{FRESH + number}.1", EXPORT_PAUSE)
+            beside = await crowd.after(road.export_raw(number), f"10.79.{FRESH + number}.1", EXPORT_PAUSE)
+            if number >= EXPORT_WARM_UP:
+                exports.ours.extend(arrived)
+                exports.floor.extend(beside)
+    return changes, exports
 
 
 @dataclass
@@ -81,7 +93,9 @@ class Exporter:
     hub_kubeconfig: Path
     hub: Client
     east: Client
+    # The floor's exports on the hub by name, and what any of them looks like.
     exported: dict[str, Manifest]
+    template: Manifest
 
     async def change(self, namespace: str, number: int) -> None:
         """Give a service another endpoint: ours, or the floor's."""
@@ -90,8 +104,28 @@ class Exporter:
         change = {"endpoints": piece["endpoints"]}
         await self.east.merge_patch(SLICE, piece["metadata"]["name"], change, namespace=namespace)
 
+    async def serve(self, number: int) -> None:
+        """A Service with an endpoint, not exported yet."""
+        name = f"new-{number}"
+        await self.east.create(SERVICE, objects.service(NAMESPACE, name))
+        await self.east.create(SLICE, objects.endpoints(NAMESPACE, name, [f"10.78.{FRESH + number}.1"]))
+
+    async def export(self, number: int) -> None:
+        """Export it."""
+        await self.east.create(EXPORT, objects.service_export(NAMESPACE, f"new-{number}"))
+
+    async def export_raw(self, number: int) -> None:
+        """The same on the floor."""
+        manifest = objects.service_export(FLOOR_NAMESPACE, f"new-{number}")
+        await self.east.create(FLOOR_EXPORT, manifest | {"apiVersion": FLOOR_EXPORT.api_version})
+
+    async def carry_export(self, _: str, export: Manifest) -> None:
+        """The floor's one write to the hub, when the watch shows a new export."""
+        name = export["metadata"]["name"]
+        await self.hub.create(EXPORTED, _renamed(self.template, name, FRESH + int(name.removeprefix("new-"))))
+
     async def carry(self, _: str, changed: Manifest) -> None:
-        """The floor's one write to the hub, when the watch shows a change."""
+        """The floor's one write to the hub, when the watch shows a change of endpoints."""
         name = changed["metadata"]["labels"]["kubernetes.io/service-name"]
         wanted = self.exported.get(name)
         if wanted is None:
@@ -107,11 +141,12 @@ class Exporter:
         each = IMPORTERS // PROCESSES
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            stack.callback(tasks.create_task(follow(self.east, SLICE, FLOOR_NAMESPACE, self.carry)).cancel)
+            for kind, carry in ((SLICE, self.carry), (FLOOR_EXPORT, self.carry_export)):
+                stack.callback(tasks.create_task(follow(self.east, kind, FLOOR_NAMESPACE, carry)).cancel)
             processes: list[asyncio.subprocess.Process] = []
             for number in range(PROCESSES):
                 at = str(self.folder / f"importers-{number}")
-                words = ("-m", "bench.importers", str(self.hub_kubeconfig), at, str(number * each), str(each))
+                words = ("-m", "bench.importing", str(self.hub_kubeconfig), at, str(number * each), str(each))
                 command = ("setpriv", "--pdeathsig", "KILL", sys.executable, *words)
                 process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
                 stack.push_async_callback(process.wait)
@@ -131,11 +166,12 @@ async def exporter() -> AsyncIterator[Exporter]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         planes = [stack.enter_context(running(folder / name, number=n)) for n, name in enumerate(("hub", "east"), 1)]
         hub, east = [await stack.enter_async_context(client_of(plane)) for plane in planes]
-        members = [NewMember("east", await bootstrap_member(east)), *map(NewMember, _names(0, IMPORTERS))]
+        members = [NewMember("east", await bootstrap_member(east)), *map(NewMember, names(0, IMPORTERS))]
         await bootstrap_hub(hub, SET, members)
         for client in (hub, east):
             await make_namespace(client, FLOOR_NAMESPACE)
         await make_namespace(east, NAMESPACE)
+        await define(east)
         config = f"--hub-kubeconfig={planes[0].kubeconfig}"
         words = ("agent", config, f"--kubeconfig={planes[1].kubeconfig}", "--cluster=east", f"--set={SET}")
         stack.enter_context(isthmus(folder / "east.log", *words))
@@ -145,7 +181,7 @@ async def exporter() -> AsyncIterator[Exporter]:
         exported = {name: await hub.create(EXPORTED, _floor(item, number)) for number, (name, item) in _numbered(seen)}
         others = [_other(seen["shop-0"], number) for number in range(OTHERS)]
         await side_by_side(others, lambda item: hub.create(EXPORTED, item))
-        yield Exporter(folder, planes[0].kubeconfig, hub, east, exported)
+        yield Exporter(folder, planes[0].kubeconfig, hub, east, exported, _floor(seen["shop-0"], 0))
 
 
 class Crowd:
@@ -155,12 +191,12 @@ class Crowd:
         self._processes = processes
         self._told: dict[str, list[float]] = {}
 
-    async def after(self, change: Coroutine[object, object, None], address: str) -> list[float]:
-        """Make a change; the seconds until each importer had that address. Raises Unreachable."""
+    async def after(self, change: Coroutine[object, object, None], address: str, pause: float) -> list[float]:
+        """Make a change; the seconds until each importer had that address, then a pause. Raises Unreachable."""
         began = time.monotonic()
         await change
         arrived = await self.of(address)
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(pause)
         return [at - began for at in arrived]
 
     async def of(self, address: str) -> list[float]:
@@ -181,64 +217,6 @@ class Crowd:
             said = json.loads(line)
             self._told[f"{process.pid} {said['address']}"] = said["at"]
         return self._told.pop(key)
-
-
-class _Importers:
-    """Some importers in one process."""
-
-    def __init__(self, hub: Path, folder: Path, first: int, count: int) -> None:
-        self._hub = load_kubeconfig([hub])
-        self._folder = folder
-        self._names = _names(first, count)
-        self._arrived: dict[str, list[float]] = {}
-
-    async def run(self) -> None:
-        """Work until killed."""
-        async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-            for number, name in enumerate(self._names):
-                host = EmbeddedHost(name, self._folder, number + 1)
-                await host.start()
-                stack.push_async_callback(host.stop)
-                member = await stack.enter_async_context(Client(load_kubeconfig([host.kubeconfig])))
-                hub = await stack.enter_async_context(Client(self._hub))
-                await bootstrap_member(member)
-                for namespace in (NAMESPACE, FLOOR_NAMESPACE):
-                    await make_namespace(member, namespace)
-                    tasks.create_task(follow(member, SLICE, namespace, self._told))
-                tasks.create_task(follow(hub, EXPORTED, FLOOR_NAMESPACE, _Floor(member).carry))
-                tasks.create_task(serve(Duty(name, SET, name), member=member, hub=hub))
-
-    async def _told(self, _: str, item: Manifest) -> None:
-        now = time.monotonic()
-        for endpoint in item["endpoints"] or ():
-            address = endpoint["addresses"][0]
-            arrived = self._arrived.setdefault(address, [])
-            arrived.append(now)
-            if len(arrived) == len(self._names):
-                sys.stdout.write(json.dumps({"address": address, "at": self._arrived.pop(address)}) + "\n")
-                sys.stdout.flush()
-
-
-class _Floor:
-    """The floor's one write to an importer, when the hub's watch shows a change."""
-
-    def __init__(self, member: Client) -> None:
-        self._member = member
-        self._written: dict[str, Manifest] = {}
-
-    async def carry(self, _: str, exported: Manifest) -> None:
-        """Make or change the slice."""
-        name, endpoints = exported["spec"]["name"], exported["spec"]["slices"][0]["endpoints"]
-        wanted = objects.endpoints(FLOOR_NAMESPACE, name, [each["addresses"][0] for each in endpoints])
-        if name not in self._written:
-            self._written[name] = await self._member.create(SLICE, wanted)
-        else:
-            changed = self._written[name] | {"endpoints": wanted["endpoints"]}
-            self._written[name] = await self._member.update(SLICE, changed)
-
-
-def _names(first: int, count: int) -> list[str]:
-    return [f"importer-{number}" for number in range(first, first + count)]
 
 
 def _numbered(items: dict[str, Manifest]) -> Iterator[tuple[int, tuple[str, Manifest]]]:
@@ -262,6 +240,13 @@ def _floor(item: Manifest, number: int) -> Manifest:
     return copy
 
 
+def _renamed(item: Manifest, name: str, number: int) -> Manifest:
+    """The same export under another name, at an address of its own."""
+    metadata = item["metadata"] | {"name": f"east.{FLOOR_NAMESPACE}.{name}"}
+    slices = [item["spec"]["slices"][0] | {"endpoints": [{"addresses": [f"10.79.{number}.1"], "ready": True}]}]
+    return item | {"metadata": metadata, "spec": item["spec"] | {"name": name, "uid": name, "slices": slices}}
+
+
 def _other(item: Manifest, number: int) -> Manifest:
     """A service of a namespace that no importer has."""
     name, namespace = f"other-{number}", f"elsewhere-{number % OTHER_NAMESPACES}"
@@ -272,8 +257,3 @@ def _other(item: Manifest, number: int) -> Manifest:
     }
     spec = item["spec"] | {"cluster": "other", "namespace": namespace, "name": name, "uid": name}
     return {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": metadata, "spec": spec}
-
-
-if __name__ == "__main__":
-    logging.disable()
-    uvloop.run(_Importers(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])).run())

@@ -1,4 +1,5 @@
-"""A name under clusterset.local beside one under cluster.local, looked up by a stock resolver in a pod of one cluster.
+"""A name under clusterset.local beside one under cluster.local, looked up by a stock resolver in a pod of one cluster;
+and what the pods of Isthmus take of its node's memory.
 
 On clusters with nodes, where Isthmus runs as pods and the cluster's own CoreDNS hands the zone over. The names are as
 applications write them: the pod's search list is gone through first, for both alike, turn by turn.
@@ -19,6 +20,7 @@ from isthmus.testing.waiting import eventually
 from tests.nodes import pods
 from tests.nodes.installed import install
 from tests.nodes.site import CLIENT, Site
+from tests.nodes.test_footprint import MIB, resident
 from tests.real.node import NodeCluster
 from tests.real.nodes import problem, running
 
@@ -45,11 +47,13 @@ def run() -> Iterator[Result]:
     with running() as clusters:
         nodes = clusters.get("east", "west")
         install(nodes)
-        ours, theirs = asyncio.run(_measured(nodes))
+        ours, theirs, memory = asyncio.run(_measured(nodes))
     yield from beside_floor("stock lookup in a pod", ours, theirs, GOAL, by="cluster.local")
+    for process, taken in sorted(memory.items()):
+        yield Result(f"resident memory of a pod: {process}, the largest", taken / MIB, "MiB")
 
 
-async def _measured(nodes: Sequence[NodeCluster]) -> tuple[list[float], list[float]]:
+async def _measured(nodes: Sequence[NodeCluster]) -> tuple[list[float], list[float], dict[str, int]]:
     namespace = f"bench-{secrets.token_hex(3)}"
     async with Site(nodes[0]) as east, Site(nodes[1]) as west:
         for site in (east, west):
@@ -67,10 +71,14 @@ async def _measured(nodes: Sequence[NodeCluster]) -> tuple[list[float], list[flo
             await eventually(known, what=f"{' and '.join(names)} are known")
             await _look_up(west, namespace, names, LOOKUPS // 10)
             ours, theirs = await _look_up(west, namespace, names, LOOKUPS)
+            memory: dict[str, int] = {}
+            for pod, (taken, _) in (await resident(west, namespace)).items():
+                process = "-".join(pod.split("-")[:2])
+                memory[process] = max(taken, memory.get(process, 0))
         finally:
             for site in (east, west):
                 await site.client.delete(NAMESPACES, namespace)
-        return ours, theirs
+        return ours, theirs, memory
 
 
 async def _look_up(site: Site, namespace: str, names: Sequence[str], times: int) -> list[list[float]]:

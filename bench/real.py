@@ -15,7 +15,7 @@ from isthmus.api.mcs import SERVICE_IMPORTS, ServiceExport, ServiceImport
 from isthmus.api.scheme import Resource
 from isthmus.errors import Invalid, Throttled, Unreachable
 from isthmus.hub.bootstrap import NewMember, bootstrap_hub, bootstrap_member
-from isthmus.kube.client import Client, WatchEvent, WatchOptions
+from isthmus.kube.client import Client, WatchEvent
 from isthmus.kube.client import Event as WatchEvents
 from isthmus.kube.codec import Key, key_of, version_of
 from isthmus.kube.config import load_kubeconfig
@@ -97,7 +97,7 @@ async def follow(
     heard: dict[Key, str] = {}
     for _ in range(TRIES):
         with suppress(Throttled, Unreachable):
-            await _follow(client.watch(kind, namespace=namespace, options=WatchOptions(initial=True)), told, heard)
+            await _follow(client.watch(kind, namespace=namespace), told, heard)
         await asyncio.sleep(0.1)
     raise Unreachable(f"{client.server} ends every watch of {kind.plural}")
 

@@ -30,7 +30,8 @@ from isthmus.kube.client import Client
 from isthmus.kube.config import Config, load_kubeconfig
 from isthmus.kube.lease import Heartbeat
 from tests.real.build import binary
-from tests.real.controlplane import ControlPlane, free_ports, running
+from tests.real.controlplane import ControlPlane, running
+from tests.real.ports import free_ports
 
 SET = "bench"
 COUNT = int(os.environ.get("BENCH_MEMBERS", "1000"))

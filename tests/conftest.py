@@ -11,7 +11,7 @@ from tests.real.fixtures import node_clusters
 
 __all__ = ["node_clusters"]
 
-pytest_plugins = ("tests.traceability",)
+pytest_plugins = ("tests.traceability", "tests.workers")
 
 EMBEDDED, CONTROL_PLANE, NODES = "embedded", "control plane", "nodes"
 

@@ -21,6 +21,7 @@ TABLE = ROOT / "docs" / "requirements.md"
 # Ids that no test proves, each with the reason that stands.
 OPEN = ROOT / "docs" / "requirements-open.tsv"
 RULE = "rule"
+KIND = "kind"
 KINDS = (RULE, "embedded", "control plane", "nodes")
 # What these folders' tests run on.
 FOLDERS = {
@@ -45,6 +46,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     unknown = {mark for item in items for mark in marks_of(item)} - set(catalogue())
     if unknown:
         raise pytest.UsageError(f"no such requirement: {', '.join(sorted(unknown))}; see {CATALOGUE.name}")
+    for item in items:
+        # Reports carry it, also from another process.
+        item.user_properties.append((KIND, kind_of(item)))
     if config.getoption("--requirements"):
         TABLE.write_text(table(items))
         items.clear()
@@ -103,8 +107,7 @@ def table(items: list[pytest.Item]) -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """One line: how many tests passed on each kind of cluster, and what was left out."""
-    kinds = terminalreporter.config.stash.get(RAN, Counter())
-    if kinds:
+    if kinds := Counter(dict(report.user_properties)[KIND] for report in terminalreporter.getreports("passed")):
         terminalreporter.write_line(f"passed by kind: {', '.join(f'{kind} {count}' for kind, count in kinds.items())}")
     if not binary().exists():
         terminalreporter.write_line("left out: everything on a real control plane. Type: make real")
@@ -112,15 +115,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"left out: everything on node clusters: {reason}")
     if os.geteuid() == 0:
         terminalreporter.write_line("run as root: the same tests also run as an ordinary user")
-
-
-RAN = pytest.StashKey[Counter[str]]()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Count what passed, by kind."""
-    report = yield
-    if call.when == "call" and report is not None and report.passed:
-        item.config.stash.setdefault(RAN, Counter())[kind_of(item)] += 1
-    return report

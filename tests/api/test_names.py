@@ -18,7 +18,7 @@ from isthmus.api.names import is_dns_label, is_dns_subdomain, is_label_value, is
         ),
     ],
 )
-def test_names(rule: object, good: list[str], bad: list[str]) -> None:
+def test_a_name_is_good_or_bad_by_its_rule(rule: object, good: list[str], bad: list[str]) -> None:
     assert callable(rule)
     assert all(rule(name) for name in good)
     assert not any(rule(name) for name in bad)

@@ -1,6 +1,5 @@
-import asyncio
-
 from isthmus.api.scheme import Manifest
+from isthmus.testing.waiting import eventually
 from tests.apiserver.calling import MERGE, Api
 
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
@@ -18,12 +17,12 @@ def role(name: str, label: str, *resources: str, gathers: str = "") -> Manifest:
 
 async def resources(api: Api, name: str, wanted: set[str]) -> None:
     """Wait until a role has rules for just these."""
-    async with asyncio.timeout(10):
-        while True:
-            rules = (await api("GET", f"{ROLES}/{name}")).body["rules"] or ()
-            if {rule["resources"][0] for rule in rules} == wanted:
-                return
-            await asyncio.sleep(0.01)
+
+    async def are_wanted() -> bool:
+        rules = (await api("GET", f"{ROLES}/{name}")).body["rules"] or ()
+        return {rule["resources"][0] for rule in rules} == wanted
+
+    await eventually(are_wanted, what=f"{name} has rules for {wanted}")
 
 
 async def test_two_that_gather_each_other_come_to_rest(api: Api) -> None:

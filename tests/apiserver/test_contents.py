@@ -82,6 +82,16 @@ async def test_custom_objects_go_with_their_kind(widgets: Api) -> None:
     assert (await widgets("GET", WIDGETS)).names == []
 
 
+async def test_a_definition_that_waited_for_its_names_has_them_once_they_are_free(widgets: Api) -> None:
+    other = widget_definition()
+    other["metadata"]["name"] = "gadgets.example.com"
+    other["spec"]["names"] |= {"plural": "gadgets", "singular": "gadget"}
+    refused = await widgets("POST", CRDS, other)
+    assert refused.body["status"]["conditions"][0]["reason"] == "NameConflict"
+    await widgets("DELETE", f"{CRDS}/widgets.example.com")
+    assert (await widgets.until("GET", "/apis/example.com/v1/gadgets", 200)).names == []
+
+
 async def test_the_service_of_the_api_server_is_there(api: Api) -> None:
     kubernetes = await api("GET", f"{HOME}/services/kubernetes")
     assert kubernetes.body["spec"]["clusterIPs"] == ["10.1.128.1"]

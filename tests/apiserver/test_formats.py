@@ -27,6 +27,6 @@ from isthmus.apiserver.formats import fits
         ("nobody-knows-it", ["anything"], []),
     ],
 )
-def test_formats(name: str, yes: list[str], no: list[str]) -> None:
+def test_a_format_is_fitted_or_not(name: str, yes: list[str], no: list[str]) -> None:
     assert [text for text in yes if not fits(text, name)] == []
     assert [text for text in no if fits(text, name)] == []

@@ -1,9 +1,9 @@
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from isthmus.api.scheme import Manifest
+from isthmus.testing.waiting import eventually
 from tests.apiserver.calling import HOME, MERGE, Api, config_map, own_reference, serving
 
 MAPS = f"{HOME}/configmaps"
@@ -57,9 +57,11 @@ async def test_in_the_foreground_the_owner_waits_for_what_blocks_it(api: Api, bl
     }
     await api("POST", MAPS, child)
     await api("DELETE", f"{MAPS}/owner?propagationPolicy=Foreground")
-    async with asyncio.timeout(5):
-        while "deletionTimestamp" not in (await api("GET", f"{MAPS}/child")).body["metadata"]:
-            await asyncio.sleep(0.01)
+
+    async def child_is_to_go() -> bool:
+        return "deletionTimestamp" in (await api("GET", f"{MAPS}/child")).body["metadata"]
+
+    await eventually(child_is_to_go)
     if blocks:
         assert (await api("GET", f"{MAPS}/owner")).code == 200
         await api("PATCH", f"{MAPS}/child", {"metadata": {"finalizers": None}}, media=MERGE)

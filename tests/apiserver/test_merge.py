@@ -43,7 +43,7 @@ def items(*names: str) -> Manifest:
         pytest.param({"map": "text"}, {"map": {"a": "1"}}, {"map": {"a": "1"}}, id="another type replaces"),
     ],
 )
-def test_laid_over(live: Manifest, applied: Manifest, want: Manifest) -> None:
+def test_what_is_applied_is_laid_over_what_lives(live: Manifest, applied: Manifest, want: Manifest) -> None:
     assert merged(live, applied, SCHEMA) == want
 
 

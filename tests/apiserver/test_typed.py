@@ -29,5 +29,5 @@ SERVICE = builtin_schema("", "v1", "Service")
     ],
     ids=str,
 )
-def test_faults(spec: Manifest, faults: list[str]) -> None:
+def test_values_of_another_type_are_faults(spec: Manifest, faults: list[str]) -> None:
     assert list(type_faults({"kind": "Service", "spec": spec}, SERVICE)) == faults

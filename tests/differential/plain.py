@@ -41,7 +41,7 @@ class Plain:
                 return [item for index, item in enumerate(items) if item not in items[:index]]
             return sorted(items, key=_text) if key == "managedFields" else items
         if isinstance(value, str):
-            return self.text(value)
+            return _term(value) if key == "expirationTimestamp" else self.text(value)
         if key == "nodePort" and isinstance(value, int) and 30000 <= value < 32768:
             return "<node port>"
         return value
@@ -90,6 +90,11 @@ def _moment(found: re.Match[str]) -> str:
     # Only what happened now is a server's own; times that were sent are to come back as they are.
     then = datetime.fromisoformat(found[0])
     return "<now>" if abs(datetime.now(UTC) - then) < LATELY else found[0]
+
+
+def _term(moment: str) -> str:
+    # Each server counts from its own now, but both as far: to within minutes, since it is looked at later.
+    return f"<in {round((datetime.fromisoformat(moment) - datetime.now(UTC)) / timedelta(minutes=10))}0 minutes>"
 
 
 def _text(value: object) -> str:

@@ -108,8 +108,10 @@ class Server:
         limit = time.monotonic() + LIMIT
         while True:
             answer = self.send(step, kept)
-            if step.until is None or _is_met(step.until, answer) or time.monotonic() > limit:
+            if step.until is None or _is_met(step.until, answer):
                 return answer
+            if time.monotonic() > limit:
+                raise TimeoutError(f"{self.url}: not {step.until} within {LIMIT:.0f} s: {step.path}: {answer}")
             time.sleep(0.02)
 
     def make(self, namespace: str) -> None:

@@ -20,6 +20,7 @@ HOME = "/api/v1/namespaces/${ns}"
 MAPS, PODS, SERVICES, SECRETS = f"{HOME}/configmaps", f"{HOME}/pods", f"{HOME}/services", f"{HOME}/secrets"
 APPS = "/apis/apps/v1/namespaces/${ns}"
 DEPLOYMENTS = f"{APPS}/deployments"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/${ns}/leases"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 # What a step that forgets the past is called: etcd's compaction, the window of the embedded server.
 COMPACT = "COMPACT"

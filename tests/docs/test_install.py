@@ -21,7 +21,7 @@ from isthmus.testing.fleet import Fleet
 from isthmus.testing.waiting import eventually
 from tests.fleets import embedded_fleet
 from tests.kit.test_probes import ask
-from tests.real.controlplane import free_ports
+from tests.real.ports import free_ports
 
 __all__ = ["embedded_fleet"]
 

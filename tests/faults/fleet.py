@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import socket
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
@@ -29,6 +28,7 @@ from tests.faults.processes import Unit
 from tests.faults.questions import Questions
 from tests.faults.relay import Relays
 from tests.faults.watcher import Told, Watcher, session
+from tests.real.ports import free_port
 
 SET = "prod"
 HUB, AGENT, DNS = "hub", "agent", "dns"
@@ -125,7 +125,7 @@ class RealFleet:
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         await client.create(NAMESPACES, manifest)
         agent = self.agent(name, plane)
-        port = _free_port()
+        port = free_port()
         config = plane.road_of(DNS, DNS_USER)
         dns = self._unit(f"{name}-dns", DNS, f"--kubeconfig={config}", f"--listen=127.0.0.1:{port}")
         load = Load(name, plane.number, client, self.ledger, random.Random(plane.number))
@@ -229,10 +229,3 @@ class RealFleet:
 
 def _nothing(name: str, before: Seen, after: Seen) -> None:
     """Only what is there counts, not how it came."""
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

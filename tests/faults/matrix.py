@@ -1,10 +1,19 @@
 """Every fault that a part of a set can have: what breaks, how it breaks, and how it is mended."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
+from isthmus.api.about import CLUSTER_PROPERTIES
+from isthmus.api.core import ENDPOINT_SLICES, LEASES, NAMESPACES, NODES, SERVICES
+from isthmus.api.isthmus import EXPORT_GRANTS, EXPORTED_ENDPOINTS, EXPORTED_SERVICES, MEMBERS
+from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
+from isthmus.api.scheme import Resource
+from isthmus.errors import IsthmusError
+from isthmus.kube.client import Client
 from tests.faults.disturbances import HUB, VERDICTS, name_server, road
 from tests.faults.fleet import AGENT, DNS, RealFleet
 from tests.faults.observer import BOUND
@@ -16,15 +25,63 @@ KILLED, FROZEN, CUT, REFUSED = "killed", "frozen", "cut off", "refused"
 MEMBER = "east"
 # How to break it, and how to mend it.
 Break = tuple[Callable[[], object], Callable[[], object]]
+ON_HUB = cast("tuple[Resource[object], ...]", (MEMBERS, EXPORTED_SERVICES, EXPORTED_ENDPOINTS, EXPORT_GRANTS, LEASES))
+ON_MEMBER = cast(
+    "tuple[Resource[object], ...]",
+    (NAMESPACES, NODES, SERVICES, ENDPOINT_SLICES, SERVICE_EXPORTS, SERVICE_IMPORTS, CLUSTER_PROPERTIES, LEASES),
+)
+# Seconds. After a long outage of etcd an API server's own watches wait up to so long before they try again
+# (client-go, tools/cache/reflector.go: 30 s, doubled by jitter); what it tells until then is old.
+SPEECHLESS = 75.0
+# A streaming list begins when the server's own memory has caught up with etcd.
+_ALL_OF_IT = (
+    ("watch", "true"),
+    ("sendInitialEvents", "true"),
+    ("resourceVersionMatch", "NotOlderThan"),
+    ("allowWatchBookmarks", "true"),
+)
+
+
+async def _nothing(_: RealFleet) -> None:
+    """It is whole as soon as it is mended."""
+
+
+async def _tells(client: Client, kinds: Sequence[Resource[object]]) -> None:
+    """Return once the API server tells of each kind what etcd holds by then."""
+
+    async def told(kind: Resource[object]) -> None:
+        while True:
+            try:
+                async with aclosing(client.stream(kind.path(), _ALL_OF_IT)) as chunks:
+                    await anext(chunks)
+                    return
+            except (IsthmusError, StopAsyncIteration):
+                await asyncio.sleep(0.2)
+
+    async with asyncio.timeout(SPEECHLESS), asyncio.TaskGroup() as tasks:
+        for kind in kinds:
+            tasks.create_task(told(kind))
 
 
 @dataclass(frozen=True)
 class Part:
-    """What may break: `parts` are excused while it does, `ways` say how it is broken and mended."""
+    """What may break: `parts` are excused while it does, `ways` say how it is broken and mended.
+
+    What is not ours may need time of its own after that: `whole` returns when it has had it.
+    """
 
     name: str
     parts: tuple[str, ...]
     ways: Callable[[RealFleet], Mapping[str, Break]]
+    whole: Callable[[RealFleet], Awaitable[None]] = _nothing
+
+
+async def _hub_tells(fleet: RealFleet) -> None:
+    await _tells(fleet.hub_client, ON_HUB)
+
+
+async def _member_tells(fleet: RealFleet) -> None:
+    await _tells(fleet.members[MEMBER].client, ON_MEMBER)
 
 
 def _of_plane(plane: Plane, part: str) -> dict[str, Break]:
@@ -48,15 +105,20 @@ def _of_road(plane: Plane, caller: str) -> dict[str, Break]:
 
 
 PARTS: Sequence[Part] = (
-    Part("hub's API server", (HUB,), lambda fleet: _of_plane(fleet.hub, SERVER)),
-    Part("hub's etcd", (HUB,), lambda fleet: _of_plane(fleet.hub, ETCD)),
+    Part("hub's API server", (HUB,), lambda fleet: _of_plane(fleet.hub, SERVER), _hub_tells),
+    Part("hub's etcd", (HUB,), lambda fleet: _of_plane(fleet.hub, ETCD), _hub_tells),
     Part(
         "hub controller",
         (VERDICTS,),
         lambda fleet: _of_unit(fleet.controller) | _of_road(fleet.hub, HUB),
     ),
-    Part("member's API server", (MEMBER,), lambda fleet: _of_plane(fleet.members[MEMBER].plane, SERVER)),
-    Part("member's etcd", (MEMBER,), lambda fleet: _of_plane(fleet.members[MEMBER].plane, ETCD)),
+    Part(
+        "member's API server",
+        (MEMBER,),
+        lambda fleet: _of_plane(fleet.members[MEMBER].plane, SERVER),
+        _member_tells,
+    ),
+    Part("member's etcd", (MEMBER,), lambda fleet: _of_plane(fleet.members[MEMBER].plane, ETCD), _member_tells),
     Part(
         "agent",
         (MEMBER,),
@@ -87,15 +149,19 @@ class Fault:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many seconds after mending all was right, and who was judged silent meanwhile."""
+    """What came of a fault.
 
+    How many seconds Kubernetes needed for itself once mended, and we after that; who was judged silent meanwhile.
+    """
+
+    alone: float
     healed: float
     silent: tuple[str, ...]
 
 
 @asynccontextmanager
 async def inflicted(fleet: RealFleet, fault: Fault) -> AsyncIterator[None]:
-    """The fault for the length of the block."""
+    """The fault for the length of the block, and until what is not ours is whole again."""
     broken, mended = fault.part.ways(fleet)[fault.way]
     with fleet.broken(*fault.part.parts):
         await asyncio.to_thread(broken)
@@ -103,6 +169,7 @@ async def inflicted(fleet: RealFleet, fault: Fault) -> AsyncIterator[None]:
             yield
         finally:
             await asyncio.to_thread(mended)
+        await fault.part.whole(fleet)
 
 
 async def suffer(fleet: RealFleet, fault: Fault) -> Outcome:
@@ -110,6 +177,8 @@ async def suffer(fleet: RealFleet, fault: Fault) -> Outcome:
     seen = len(fleet.observer.verdicts)
     async with inflicted(fleet, fault):
         await asyncio.sleep(fault.seconds)
+        mending = time.monotonic()
+    alone = time.monotonic() - mending
     healed = await fleet.settled(within=BOUND)
     silent = tuple(each.member for each in fleet.observer.verdicts[seen:] if each.silent)
-    return Outcome(healed, silent)
+    return Outcome(alone, healed, silent)

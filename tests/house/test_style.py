@@ -11,7 +11,7 @@ SOURCES = sorted((ROOT / "src" / "isthmus").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 # Folders whose tests have no single source file to mirror.
 FREE_TESTS = {
-    *("house", "real", "docs", "differential", "registry", "attack"),
+    *("house", "suite", "real", "docs", "differential", "registry", "attack"),
     *("end_to_end", "effects", "nodes", "faults", "versions", "soak"),
 }
 # Apps hold the world; below them, time and chance are handed in.

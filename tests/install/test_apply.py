@@ -16,7 +16,7 @@ from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid, NotFound, Unreachable
 from isthmus.install.apply import install, wait_running
 from isthmus.install.hub import HubOptions, hub_manifests
-from isthmus.install.kinds import BY_KIND, whole
+from isthmus.install.kinds import BY_KIND, versions_of, whole
 from isthmus.install.member import MemberOptions, member_manifests
 from isthmus.install.rights import rights_for
 from isthmus.kit.clock import FakeClock
@@ -220,6 +220,18 @@ async def test_an_older_definition_is_renewed_its_objects_stored_anew_and_a_newe
     listed = msgspec.json.decode(await client.raw("GET", path.replace("v1alpha1", "v1beta1")))
     assert [item["metadata"]["name"] for item in listed["items"]] == ["t0", "t1", "t2"]
     await client.delete(CRDS, name)
+
+
+async def test_objects_of_a_kind_can_be_made_as_soon_as_it_is_installed(cluster: TestCluster) -> None:
+    """For a moment after a definition is established the server answers 404 to whoever uses it."""
+    client = cluster.client
+    for number in range(8):
+        definition = of_release("v0.5.0", versions=("v1beta1",), stored="v1beta1", group=f"soon{number}.test")
+        await install(client, [definition], say=quiet)
+        (kind,) = versions_of(definition)
+        assert await client.serves(kind)
+        await client.apply(kind, {"metadata": {"name": "first"}}, namespace="default", options=BY_HAND)
+        await client.delete(CRDS, definition["metadata"]["name"])
 
 
 async def test_a_definition_that_cannot_be_used_stops_everything(cluster: TestCluster) -> None:

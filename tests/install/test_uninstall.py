@@ -4,7 +4,7 @@ import pytest
 
 from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES
 from isthmus.api.access import CLUSTER_ROLES
-from isthmus.api.core import CRDS, ENDPOINT_SLICES, MANAGED_BY_LABEL, NAMESPACES, SECRETS, SERVICES
+from isthmus.api.core import CRDS, ENDPOINT_SLICES, LEASES, MANAGED_BY_LABEL, NAMESPACES, SECRETS, SERVICES
 from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
 from isthmus.api.scheme import Manifest, Resource
@@ -16,7 +16,6 @@ from isthmus.install.workloads import HUB, MEMBER
 from isthmus.kube.client import Client
 from isthmus.testing import objects
 from isthmus.testing.cluster import TestCluster
-from isthmus.testing.waiting import eventually
 from tests.clusters import cluster
 from tests.conftest import EMBEDDED
 from tests.install.conftest import BY_HAND, TEAM
@@ -46,6 +45,8 @@ async def test_each_part_goes_by_itself_and_what_users_made_stays(cluster: TestC
     await install(client, [each for each in MEMBER_MANIFESTS if each["kind"] == CRDS.kind], say=quiet)
     await _populate(cluster)
     await install(client, MEMBER_MANIFESTS, say=quiet, wait=False)
+    for lease in ("isthmus-agent", "isthmus-hub-set-a"):
+        await client.apply(whole(LEASES), {"metadata": {"name": lease}}, namespace=SYSTEM_NAMESPACE, options=BY_HAND)
     said: list[str] = []
     assert await uninstall(client, MEMBER, crds=False, say=said.append) > 20
     for kind, name in (
@@ -56,6 +57,8 @@ async def test_each_part_goes_by_itself_and_what_users_made_stays(cluster: TestC
         assert not await is_there(client, kind, name, TEAM), kind.kind
     assert not await is_there(client, whole(CLUSTER_PROPERTIES), CLUSTER_ID)
     assert not await is_there(client, SECRETS, "isthmus-hub", SYSTEM_NAMESPACE)
+    assert not await is_there(client, whole(LEASES), "isthmus-agent", SYSTEM_NAMESPACE)
+    assert await is_there(client, whole(LEASES), "isthmus-hub-set-a", SYSTEM_NAMESPACE)
     for kind, name, namespace in (
         (whole(SERVICES), "shop", TEAM),
         (whole(ENDPOINT_SLICES), "own", TEAM),
@@ -73,11 +76,8 @@ async def test_each_part_goes_by_itself_and_what_users_made_stays(cluster: TestC
         "clusterproperties are gone",
     ]
     await uninstall(client, HUB, crds=True, say=quiet)
-
-    async def gone() -> bool:
-        return not await is_there(client, whole(NAMESPACES), SYSTEM_NAMESPACE)
-
-    await eventually(gone, what="the namespace goes")
+    # At once: whoever installs again must not meet what is on its way out.
+    assert not await is_there(client, whole(NAMESPACES), SYSTEM_NAMESPACE)
     assert not await is_there(client, CLUSTER_ROLES, "isthmus-hub-set-a")
     assert not await is_there(client, CRDS, "members.isthmus.dev")
     assert await is_there(client, CRDS, "serviceexports.multicluster.x-k8s.io")

@@ -183,6 +183,14 @@ async def test_a_kind_that_is_not_served_is_not_found(client: Client) -> None:
         await client.list(GADGETS)
 
 
+async def test_an_answer_that_does_not_say_so_is_told_with_what_was_asked(client: Client) -> None:
+    with pytest.raises(errors.NotFound, match=r"GET /apis/example\.com/v1/gadgets: "):
+        await client.list(GADGETS)
+    with pytest.raises(errors.NotFound) as caught:
+        await client.get(core.NAMESPACES, "nowhere")
+    assert "GET" not in str(caught.value)
+
+
 async def test_what_does_not_fit_the_kind_is_refused(client: Client, namespace: str) -> None:
     bad = config_map("a") | {"data": {"x": 5}}
     with pytest.raises(errors.Refused):
@@ -242,8 +250,8 @@ async def test_one_bad_item_does_not_spoil_the_list() -> None:
     async with Scripted().then(page(GOOD, bad, nameless, GOOD)) as server, Client(Config(server.url)) as client:
         listed = await client.list(core.ENDPOINT_SLICES)
     assert [item.metadata.name for item in listed.items] == ["good", "good"]
-    assert set(listed.undecodable) == {"x/bad", "(item 2)"}
-    assert "addressType" in listed.undecodable["x/bad"]
+    assert set(listed.undecodable) == {("x", "bad"), ("", "(item 2)")}
+    assert "addressType" in listed.undecodable["x", "bad"]
 
 
 async def test_pages_that_expire_midway_are_asked_for_in_one() -> None:

@@ -24,9 +24,8 @@ def piece(name: str, version: str = "1", *, address_type: object = "IPv4") -> di
     return {"metadata": metadata, "addressType": address_type}
 
 
-def bookmark(version: str, *, end: bool = False) -> dict[str, object]:
-    annotations = {"k8s.io/initial-events-end": "true"} if end else {}
-    return {"metadata": {"resourceVersion": version, "annotations": annotations}}
+def bookmark(version: str) -> dict[str, object]:
+    return {"metadata": {"resourceVersion": version}}
 
 
 def names(informer: Informer[EndpointSlice]) -> list[str]:
@@ -49,7 +48,7 @@ Play = Callable[[Reply], Awaitable[None]]
 
 
 class Hub(Scripted):
-    """Lists by stream or page, resumes and watches as scripted for each of them."""
+    """Lists, resumes and watches as scripted for each of them."""
 
     def __init__(self, *, lists: list[Answer], watches: list[Answer], reached: list[Answer] | None = None) -> None:
         super().__init__()
@@ -57,7 +56,7 @@ class Hub(Scripted):
         self.then(self._by_query)
 
     async def _by_query(self, seen: Seen, reply: Reply) -> None:
-        if seen.query.get("sendInitialEvents") or not {"watch", "resourceVersion"} & set(seen.query):
+        if not {"watch", "resourceVersion"} & set(seen.query):
             script = self._lists
         elif "watch" in seen.query:
             script = self._watches
@@ -67,19 +66,6 @@ class Hub(Scripted):
 
     def asked(self, **query: str) -> int:
         return sum(query.items() <= seen.query.items() for seen in self.seen)
-
-
-def streams(*items: dict[str, object], version: str = "10", then: Play | None = None) -> Answer:
-    """A streaming list, and what the same watch tells afterwards; without `then` it stays open."""
-
-    async def answer(seen: Seen, reply: Reply) -> None:
-        await reply.begin()
-        for item in items:
-            await reply.event("ADDED", item)
-        await reply.event("BOOKMARK", bookmark(version, end=True))
-        await (then(reply) if then else reply.hang())
-
-    return answer
 
 
 def watches(*events: tuple[str, dict[str, object]], then: Play | None = None) -> Answer:
@@ -181,7 +167,7 @@ async def test_another_selection_takes_the_place_of_the_first(client: Client, na
 
 async def test_a_watch_that_drops_goes_on_where_it_was() -> None:
     hub = Hub(
-        lists=[streams(piece("a"), then=dropped)],
+        lists=[page(piece("a"))],
         watches=[watches(("ADDED", piece("b", "12")), ("BOOKMARK", bookmark("15")), then=dropped), watches()],
     )
     async with following(hub) as (informer, changes):
@@ -194,7 +180,7 @@ async def test_a_watch_that_drops_goes_on_where_it_was() -> None:
 
 
 async def test_a_watch_that_the_server_ends_goes_on() -> None:
-    hub = Hub(lists=[streams(then=ended)], watches=[watches(("ADDED", piece("a", "11")), then=ended), watches()])
+    hub = Hub(lists=[page()], watches=[watches(("ADDED", piece("a", "11")), then=ended), watches()])
     async with following(hub) as (informer, _):
         await soon(lambda: hub.asked(resourceVersion="11", watch="true"))
         assert names(informer) == ["a"]
@@ -213,8 +199,8 @@ async def test_a_watch_that_the_server_ends_goes_on() -> None:
 )
 async def test_a_version_too_old_means_a_new_list(gone: Answer) -> None:
     hub = Hub(
-        lists=[streams(piece("a"), piece("b"), then=dropped), streams(piece("b"), piece("c"), version="50")],
-        watches=[gone],
+        lists=[page(piece("a"), piece("b")), page(piece("b"), piece("c"), version="50")],
+        watches=[gone, watches()],
     )
     async with following(hub) as (informer, changes):
         await soon(lambda: informer.fresh_lists == 2)
@@ -230,16 +216,41 @@ async def test_a_version_too_old_means_a_new_list(gone: Answer) -> None:
 async def test_a_server_gone_back_in_time_means_a_new_list() -> None:
     too_large = status(504, "Timeout", "Too large resource version: 10, current: 4")
     hub = Hub(
-        lists=[streams(piece("a", "9"), then=dropped), streams(piece("b", "3"), version="4")],
+        lists=[page(piece("a", "9")), page(piece("b", "3"), version="4")],
         reached=[too_large],
-        watches=[watches()],
+        watches=[watches(then=dropped), watches()],
     )
     async with following(hub) as (informer, _):
         await soon(lambda: informer.fresh_lists == 2)
         assert names(informer) == ["b"]
         assert informer.store.resource_version == "4"
         # It must not have waited for a future version.
-        assert not hub.asked(watch="true", resourceVersion="10")
+        assert hub.asked(watch="true", resourceVersion="10") == 1
+
+
+async def test_a_list_that_was_asked_for_and_broke_off_is_asked_for_again() -> None:
+    forbidden = status(403, "Forbidden", "roles not read yet")
+    hub = Hub(
+        lists=[page(piece("a")), forbidden, page(piece("b"), version="20")],
+        watches=[watches()],
+    )
+    async with following(hub) as (informer, _):
+        await informer.wait_synced()
+        informer.relist()
+        await soon(lambda: informer.fresh_lists == 2)
+        assert names(informer) == ["b"]
+        # The version of before must not be resumed: a restored server may have caught up with it.
+        assert hub.asked(watch="true", resourceVersion="10") == 1
+
+
+async def test_few_objects_that_must_be_right_are_listed_again_after_each_fault() -> None:
+    hub = Hub(lists=[page(piece("a")), page(piece("b"), version="20")], watches=[drops, watches()])
+    async with hub, Client(Config(hub.url)) as client:
+        informer = Informer(client, core.ENDPOINT_SLICES)
+        informer.relist_when_broken = True
+        async with running(informer):
+            await soon(lambda: informer.fresh_lists == 2)
+            assert names(informer) == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -249,9 +260,9 @@ async def test_a_server_gone_back_in_time_means_a_new_list() -> None:
 )
 async def test_nothing_is_lost_while_the_server_fails(fault: Answer) -> None:
     hub = Hub(
-        lists=[streams(piece("a"), then=dropped)],
+        lists=[page(piece("a"))],
         reached=[fault, fault, fault, fault, fault, page()],
-        watches=[watches(("ADDED", piece("b", "11")))],
+        watches=[watches(then=dropped), watches(("ADDED", piece("b", "11")))],
     )
     async with following(hub) as (informer, changes):
         await informer.wait_synced()
@@ -270,7 +281,7 @@ async def test_a_watch_that_stalls_is_begun_anew(monkeypatch: pytest.MonkeyPatch
         "__kwdefaults__",
         {**(transports.Transport.__init__.__kwdefaults__ or {}), "stall": 0.3},
     )
-    hub = Hub(lists=[streams(piece("a"))], watches=[watches(("ADDED", piece("b", "11")))])
+    hub = Hub(lists=[page(piece("a"))], watches=[watches(), watches(("ADDED", piece("b", "11")))])
     async with following(hub) as (informer, _):
         await soon(lambda: names(informer) == ["a", "b"])
         assert informer.fresh_lists == 1
@@ -280,41 +291,41 @@ async def test_a_half_told_list_is_never_shown() -> None:
     go_on = asyncio.Event()
 
     async def slowly(seen: Seen, reply: Reply) -> None:
-        await reply.begin()
-        await reply.event("ADDED", piece("b", "20"))
         await go_on.wait()
-        await reply.event("BOOKMARK", bookmark("21", end=True))
-        await reply.hang()
+        await page(piece("c"), version="21")(seen, reply)
 
-    hub = Hub(lists=[streams(piece("a"), then=dropped), slowly], watches=[status(410, "Expired")])
+    hub = Hub(
+        lists=[page(piece("a")), page(piece("b"), version="21", continue_="more"), slowly],
+        watches=[status(410, "Expired"), watches()],
+    )
     async with following(hub) as (informer, _):
-        await soon(lambda: hub.asked(sendInitialEvents="true") == 2)
+        await soon(lambda: hub.asked(**{"continue": "more"}))
         assert names(informer) == ["a"]
         assert informer.synced
         go_on.set()
-        await soon(lambda: names(informer) == ["b"])
+        await soon(lambda: names(informer) == ["b", "c"])
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        pytest.param(status(422, "Invalid", "sendInitialEvents: Forbidden"), id="refused"),
-        pytest.param(watches(("ADDED", piece("a")), then=dropped), id="broken off"),
-        pytest.param(watches(("ADDED", piece("a")), then=ended), id="ended"),
-        pytest.param(watches(("ADDED", piece("a"))), id="not understood"),
-    ],
-)
-async def test_without_streaming_lists_there_are_pages(refusal: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(informers, "SILENCE_IN_A_LIST", 0.2)
+async def test_a_list_comes_in_pages() -> None:
     hub = Hub(
-        lists=[refusal, page(piece("a"), piece("bad", address_type=7), continue_="more"), page(piece("b"))],
+        lists=[page(piece("a"), piece("bad", address_type=7), continue_="more"), page(piece("b"))],
         watches=[watches(("ADDED", piece("c", "11")))],
     )
     async with following(hub) as (informer, _):
         await soon(lambda: names(informer) == ["a", "b", "c"])
         assert set(informer.store.undecodable) == {("x", "bad")}
-        assert hub.asked(sendInitialEvents="true") == 1
         assert informer.fresh_lists == 1
+
+
+async def test_pages_that_outlive_the_servers_memory_come_all_at_once() -> None:
+    hub = Hub(
+        lists=[page(piece("a"), continue_="more"), status(410, "Expired"), page(piece("b"), piece("c"))],
+        watches=[watches()],
+    )
+    async with following(hub) as (informer, _):
+        await informer.wait_synced()
+        assert names(informer) == ["b", "c"]
+        assert not hub.seen[2].query
 
 
 async def test_one_bad_object_is_set_aside_and_the_rest_goes_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -322,7 +333,8 @@ async def test_one_bad_object_is_set_aside_and_the_rest_goes_on(caplog: pytest.L
     mended = piece("a", "14", address_type="IPv6")
     play = asyncio.Event()
 
-    async def breaks(reply: Reply) -> None:
+    async def breaks(seen: Seen, reply: Reply) -> None:
+        await reply.begin()
         await reply.event("MODIFIED", bad)
         await reply.event("ADDED", piece("c", "13"))
         await play.wait()
@@ -330,7 +342,7 @@ async def test_one_bad_object_is_set_aside_and_the_rest_goes_on(caplog: pytest.L
         await reply.event("DELETED", worse)
         await reply.hang()
 
-    hub = Hub(lists=[streams(piece("a"), worse, then=breaks)], watches=[watches()])
+    hub = Hub(lists=[page(piece("a"), worse)], watches=[breaks])
     with caplog.at_level(logging.WARNING):
         async with following(hub) as (informer, changes):
             await soon(lambda: names(informer) == ["a", "c"])
@@ -364,7 +376,7 @@ async def test_a_line_that_is_no_event_breaks_nothing(line: bytes) -> None:
         await reply.chunk(line)
         await reply.hang()
 
-    hub = Hub(lists=[streams(piece("a"), then=nonsense)], watches=[watches(("ADDED", piece("b", "11")))])
+    hub = Hub(lists=[page(piece("a"))], watches=[watches(then=nonsense), watches(("ADDED", piece("b", "11")))])
     async with following(hub) as (informer, _):
         await soon(lambda: names(informer) == ["a", "b"])
 
@@ -373,7 +385,7 @@ async def test_an_object_made_anew_in_between_is_one_change_with_two_uids() -> N
     first, second = piece("a"), piece("a", "9")
     first["metadata"] |= {"uid": "1"}  # type: ignore[operator]
     second["metadata"] |= {"uid": "2"}  # type: ignore[operator]
-    hub = Hub(lists=[streams(first, then=dropped), streams(second)], watches=[status(410)])
+    hub = Hub(lists=[page(first), page(second)], watches=[status(410), watches()])
     async with following(hub) as (informer, changes):
         await soon(lambda: informer.fresh_lists == 2)
         assert len(changes) == 2
@@ -383,7 +395,7 @@ async def test_an_object_made_anew_in_between_is_one_change_with_two_uids() -> N
 
 
 async def test_a_server_that_always_ends_the_watch_is_not_hammered() -> None:
-    hub, yardstick = Hub(lists=[streams(then=ended)], watches=[watches(then=ended)]), Scripted().then(page())
+    hub, yardstick = Hub(lists=[page()], watches=[watches(then=ended)]), Scripted().then(page())
     clock = FakeClock()
     async with hub, yardstick, Client(Config(hub.url)) as client, Client(Config(yardstick.url)) as other:
         informer = Informer(client, core.ENDPOINT_SLICES, clock=clock)
@@ -422,7 +434,7 @@ async def test_many_events_in_one_chunk_all_arrive() -> None:
         await reply.chunk(events[half:])
         await reply.hang()
 
-    hub = Hub(lists=[streams(then=all_at_once)], watches=[watches()])
+    hub = Hub(lists=[page()], watches=[watches(then=all_at_once)])
     async with following(hub) as (informer, _):
         await soon(lambda: len(informer.store) == count)
         assert informer.store.resource_version == str(10 + count)

@@ -1,6 +1,7 @@
 """Of several candidates one leads, and never two; a heartbeat that others can watch."""
 
 import asyncio
+import json
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -243,6 +244,58 @@ async def test_an_answer_that_hangs_costs_one_beat_only() -> None:
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(heartbeat.run())
             await soon(lambda: len(server.seen) >= 3, seconds=5)
+            task.cancel()
+
+
+class Forgetful(Scripted):
+    """A server of one Lease that writes what it is told, answers no write while `deaf`, and can be set back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deaf = False
+        self.written = ["never"]
+        self.then(self._answer)
+
+    def set_back(self, written: int) -> None:
+        """As it was after so many writes; what comes now gets other versions than what was lost."""
+        self.written[:] = [
+            *self.written[:written],
+            *["lost"] * (len(self.written) - written),
+            self.written[written - 1],
+        ]
+
+    async def _answer(self, seen: Seen, reply: Reply) -> None:
+        if seen.method == "PATCH":
+            patch = json.loads(seen.body)
+            if patch["metadata"].get("resourceVersion", self._version) != self._version:
+                await status(409, "Conflict")(seen, reply)
+                return
+            self.written.append(patch["spec"]["renewTime"])
+            if self.deaf:
+                reply.drop()
+                return
+        await reply.json({"metadata": {"resourceVersion": self._version}, "spec": {"renewTime": self.written[-1]}})
+
+    @property
+    def _version(self) -> str:
+        return str(len(self.written))
+
+
+async def test_a_heartbeat_tells_that_its_server_was_set_back_though_its_beats_got_no_answer() -> None:
+    async with Forgetful() as server, Client(Config(server.url)) as client:
+        heartbeat = Heartbeat(client, namespace="x", name="east", identity="a", every=0.2)
+        told: list[int] = []
+        heartbeat.when_lost(lambda: told.append(len(server.written)))
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(heartbeat.run())
+            await soon(lambda: len(server.written) > 2)
+            server.deaf = True
+            snapshot = len(server.written) + 1
+            await soon(lambda: len(server.written) > snapshot + 2)
+            assert not told
+            server.set_back(snapshot)
+            server.deaf = False
+            await soon(lambda: told)
             task.cancel()
 
 

@@ -19,6 +19,7 @@ from isthmus.kube.tls import Material, Trust
 from isthmus.kube.transport import NotSent, Transport
 from tests.kube.authority import Authority, written
 from tests.kube.scripted import Answer, Reply, Scripted, Seen, drops, hangs, says, soon, status
+from tests.real.ports import free_port
 
 GET = reading("/x")
 POST = Request("POST", "/x", body=b"{}")
@@ -26,12 +27,6 @@ APPLY = Request("PATCH", "/x", body=b"{}", repeatable=True)
 PUT = Request("PUT", "/x", body=b"{}")
 DELETE = Request("DELETE", "/x", body=b"{}")
 OK = says({"ok": True})
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("request_", [GET, APPLY], ids=["a read", "an apply"])

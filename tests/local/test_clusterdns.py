@@ -14,19 +14,11 @@ from isthmus.kit.dns.records import Address, Pointer, Record, Service, Text, Typ
 from isthmus.kit.dns.server import Server, bind
 from isthmus.local.clusterdns import ClusterDNSOptions, Names, run_cluster_dns
 from tests.local.conftest import Around, eventually
+from tests.real.ports import free_port
 
 Where = tuple[str, int]
 SET_NAME = "shop.prod.svc.clusterset.local"
 SET_ADDRESS = ip_address("10.7.128.44")
-
-
-def free_port() -> int:
-    """A port free for both UDP and TCP at this moment."""
-    found = bind([("127.0.0.1", 0)])
-    number: int = found[0].getsockname()[1]
-    for sock in found:
-        sock.close()
-    return number
 
 
 @contextlib.asynccontextmanager

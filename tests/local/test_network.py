@@ -125,7 +125,7 @@ async def child_of_a_node(file: str) -> None:
         pytest.param(mistakes_are_explained, id="mistakes are explained"),
     ],
 )
-def test_in_a_set(story: object, way: str) -> None:
+def test_the_network_of_a_set(story: object, way: str) -> None:
     assert callable(story)
     run_inside(story, way)
 

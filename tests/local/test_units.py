@@ -4,6 +4,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from isthmus.local.units import Keeper, Unit
 from isthmus.testing.waiting import eventually
 
@@ -47,10 +49,13 @@ async def test_an_ended_process_stays_down(tmp_path: Path) -> None:
     assert keeper.status.restarts == 0
 
 
-async def test_a_process_that_cannot_stay_up_is_tried_with_pauses(tmp_path: Path) -> None:
+async def test_a_process_that_cannot_stay_up_is_tried_with_ever_longer_pauses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     keeper = keeper_of(("false",), tmp_path)
     async with asyncio.TaskGroup() as tasks:
         keeper.start(tasks)
         await until(lambda: keeper.restarts >= 3)
-        assert keeper.status.pid == 0 or keeper.status.state == "running"
         await keeper.end()
+    first, second, third = [vars(record)["pause"] for record in caplog.records if "ended" in record.message][:3]
+    assert 0 < first < second < third

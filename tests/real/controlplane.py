@@ -3,45 +3,55 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.real.asking import Server
 from tests.real.build import VERSION, binary
 from tests.real.certificates import Authority, write_service_account_key
+from tests.real.ports import free_ports
 
 START_LIMIT = 90.0
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that were free a moment ago."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+@dataclass(frozen=True)
+class Place:
+    """The address at which a control plane answers, and the command by which its network namespace is entered."""
+
+    address: str = "127.0.0.1"
+    enter: tuple[str, ...] = ()
+
+
+HERE = Place()
 
 
 class ControlPlane:
     """One cluster without nodes: start, stop, and each part's process to kill or freeze."""
 
     def __init__(
-        self, folder: Path, *, number: int = 1, server_args: Sequence[str] = (), version: str = VERSION
+        self,
+        folder: Path,
+        *,
+        number: int = 1,
+        server_args: Sequence[str] = (),
+        version: str = VERSION,
+        place: Place = HERE,
     ) -> None:
         self.folder = folder
         self.number = number
         self.server_args = tuple(server_args)
+        self.place = place
         self.binary = binary(version)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self.authority = Authority(folder)
         self.client_port, self.peer_port, self.port, self.manager_port = free_ports(4)
-        self.server = f"https://127.0.0.1:{self.port}"
+        self.server = f"https://{place.address}:{self.port}"
         write_service_account_key(folder)
-        self.authority.sign("server", "kube-apiserver", addresses=["127.0.0.1", f"10.{number}.128.1"])
+        self.authority.sign("server", "kube-apiserver", addresses=[place.address, f"10.{number}.128.1"])
         self.kubeconfig = self.kubeconfig_of("admin", ["system:masters"])
 
     def kubeconfig_of(self, user: str, groups: Sequence[str] = ()) -> Path:
@@ -74,7 +84,7 @@ class ControlPlane:
         self._run(
             "kube-apiserver",
             *(f"--etcd-servers=http://127.0.0.1:{self.client_port}", f"--secure-port={self.port}"),
-            *("--bind-address=127.0.0.1", "--authorization-mode=RBAC", "--profiling=false"),
+            *(f"--bind-address={self.place.address}", "--authorization-mode=RBAC", "--profiling=false"),
             *(f"--client-ca-file={at / 'ca.crt'}", f"--tls-cert-file={at / 'server.crt'}"),
             *(f"--tls-private-key-file={at / 'server.key'}", f"--service-account-key-file={at / 'sa.key'}"),
             *(f"--service-account-signing-key-file={at / 'sa.key'}", "--endpoint-reconciler-type=none"),
@@ -121,7 +131,7 @@ class ControlPlane:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 # Whatever happens to the tests, no server outlives them.
-                ["setpriv", "--pdeathsig", "KILL", str(self.binary), name, *args],
+                ["setpriv", "--pdeathsig", "KILL", *self.place.enter, str(self.binary), name, *args],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -58,7 +58,7 @@ def test_a_manifest_is_compared_as_its_wire_type_reads_it() -> None:
         pytest.param({"a": "12"}, {"a": ["1", "2"]}, False, id="text is no list"),
     ],
 )
-def test_covering(seen: object, wanted: object, want: bool) -> None:
+def test_what_is_there_covers_what_is_wanted(seen: object, wanted: object, want: bool) -> None:
     assert covers(seen, wanted) is want
 
 

@@ -31,6 +31,15 @@ def test_a_write_is_read_until_the_store_has_heard_of_it() -> None:
     assert recent.current(KEY, None) is None
 
 
+def test_what_was_read_before_the_store_heard_of_a_write_is_read_again() -> None:
+    recent, store = followed("5")
+    read = service("4")
+    recent.wrote(KEY, service("7"))
+    store.put(service("7"))
+    store.resource_version = "8"
+    assert recent.current(KEY, read) == service("7")
+
+
 def test_what_the_store_has_heard_since_is_newer() -> None:
     recent, _ = followed("5")
     recent.wrote(KEY, service("7"))

@@ -48,7 +48,7 @@ async def test_all_merge_by_the_older_rules_until_the_last_agent_is_upgraded(
             for name in fleet.members:
                 conflict = "True/TrafficDistributionConflict"
                 await fleet[name].wait_condition(fleet.namespace, SHOP, "Conflict", conflict)
-            assert await _rules_of(fleet, "west") == RULES_VERSION
+            await _wait_rules(fleet, "west", RULES_VERSION)
         fleet.agents["east"] = await fleet.start_agent("east")
         await _wait_rules(fleet, "east", RULES_VERSION)
         for name in fleet.members:

@@ -66,7 +66,12 @@ async def _writers_of_imports(member: Client) -> set[str]:
     raw: Resource[Manifest] = Resource(kind.group, kind.version, kind.plural, kind.kind, dict)
     unmarked = ListOptions(labels=f"{MARKER_LABEL}!={MANAGED_BY}")
     found: set[str] = set()
-    for item in (await member.list(raw, options=unmarked)).items:
+    try:
+        items = (await member.list(raw, options=unmarked)).items
+    except NotFound:
+        # Definitions that come or go are listed a moment before, or after, there is anything behind them.
+        return set()
+    for item in items:
         managers = {
             (each.get("manager", ""), each.get("subresource", "")) for each in item["metadata"].get("managedFields", ())
         }

@@ -208,7 +208,7 @@ class Event(Object):
 
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", Namespace, namespaced=False)
 SERVICES = Resource("", "v1", "services", "Service", Service)
-ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", EndpointSlice)
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", EndpointSlice, many=True)
 NODES = Resource("", "v1", "nodes", "Node", Node, namespaced=False)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", Lease)
 EVENTS = Resource("", "v1", "events", "Event", Event)

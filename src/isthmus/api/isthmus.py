@@ -286,7 +286,7 @@ class JoinRequest(Object):
 
 
 MEMBERS = Resource(GROUP, VERSION, "members", "Member", Member)
-EXPORTED_SERVICES = Resource(GROUP, VERSION, "exportedservices", "ExportedService", ExportedService)
-EXPORTED_ENDPOINTS = Resource(GROUP, VERSION, "exportedendpoints", "ExportedEndpoints", ExportedEndpoints)
+EXPORTED_SERVICES = Resource(GROUP, VERSION, "exportedservices", "ExportedService", ExportedService, many=True)
+EXPORTED_ENDPOINTS = Resource(GROUP, VERSION, "exportedendpoints", "ExportedEndpoints", ExportedEndpoints, many=True)
 EXPORT_GRANTS = Resource(GROUP, VERSION, "exportgrants", "ExportGrant", ExportGrant)
 JOIN_REQUESTS = Resource(GROUP, VERSION, "joinrequests", "JoinRequest", JoinRequest)

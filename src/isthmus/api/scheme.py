@@ -14,7 +14,8 @@ T = TypeVar("T")
 class Resource(Generic[T]):
     """A kind as an API server serves it (group, version, plural), and the type that reads it.
 
-    `type` is a `meta.Object`, or `dict` for objects that pass through whole.
+    `type` is a `meta.Object`, or `dict` for objects that pass through whole. `many` are the kinds of which a
+    cluster may have tens of thousands: they are cached in little memory.
     """
 
     group: str
@@ -23,6 +24,7 @@ class Resource(Generic[T]):
     kind: str
     type: type[T]
     namespaced: bool = True
+    many: bool = False
 
     @property
     def api_version(self) -> str:

@@ -2,14 +2,15 @@
 
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver.cluster import CRDS, NAMESPACES, Cluster
-from isthmus.apiserver.crds import CLEANUP
+from isthmus.apiserver.crds import CLEANUP, is_established
 from isthmus.apiserver.deleting import BACKGROUND, DeleteOptions, Deleting, finished
 from isthmus.apiserver.garbage import release
 from isthmus.apiserver.housekeeping import Housekeeper
 from isthmus.apiserver.storage import ADDED, DELETED, Change, Collection
-from isthmus.apiserver.writing import Write, Writing
+from isthmus.apiserver.writing import MERGE_PATCH, Write, Writing
 
 FIRST_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+DEFINITION = ("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 ROOT_CA, DEFAULT_ACCOUNT = "kube-root-ca.crt", "default"
 MANAGER = "isthmus-apiserver"
 ROOT_CA_NOTE = (
@@ -50,10 +51,18 @@ class Contents:
         elif collection.name == CRDS:
             if change.type == DELETED:
                 self._cluster.storage.drop(name)
+                self._housekeeper.soon(self._judge_again)
             elif change.record.dying:
                 self._housekeeper.soon(self._empty_kind, name)
         elif change.type == DELETED:
             self._object_gone(collection.name, namespace, name)
+
+    def _judge_again(self) -> None:
+        """Serve definitions that have waited for the names of one that is gone."""
+        for record in list(self._cluster.storage.collection(CRDS).within()):
+            if not is_established(record.manifest()):
+                write = Write(self._cluster.kinds.at(*DEFINITION), "", record.key[1], manager=MANAGER)
+                self._writing.patch(write, MERGE_PATCH, b"{}")
 
     def _object_gone(self, collection: str, namespace: str, name: str) -> None:
         home = self._cluster.find(NAMESPACES, namespace) if namespace else None
@@ -111,9 +120,4 @@ class Contents:
             inside = [record for record in collection.within() if not record.dying]
             self._deleting.delete_all(kind, inside, DeleteOptions(propagation=BACKGROUND))
         if not collection.records:
-            release(
-                self._cluster,
-                self._cluster.kinds.at("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
-                crd,
-                CLEANUP,
-            )
+            release(self._cluster, self._cluster.kinds.at(*DEFINITION), crd, CLEANUP)

@@ -1,5 +1,6 @@
 """Custom kinds: from a CustomResourceDefinition to what is served."""
 
+import copy
 from collections.abc import Iterator
 
 from isthmus.api.scheme import Manifest
@@ -65,7 +66,8 @@ class Definitions:
 
     def judge(self, crd: Manifest) -> None:
         """Write, in place, the status that says whether the names are accepted and the kinds served."""
-        status = crd.setdefault("status", {})
+        # A copy: what is to be written is compared with what was, and an update shares its status with that.
+        status = crd["status"] = copy.deepcopy(crd.get("status", {}))
         taken = self._taken_name(crd)
         names = "False" if taken else "True"
         told = f"{taken} is already in use" if taken else "no conflicts found"

@@ -10,7 +10,7 @@ import click
 from isthmus.api.mcs import ZONE
 from isthmus.cli.output import progress
 from isthmus.cli.real import Real, real_cluster
-from isthmus.errors import Invalid, IsthmusError
+from isthmus.errors import Invalid, IsthmusError, Unreachable
 from isthmus.install.handover import Change, configure, plan, restart, wait_answering
 from isthmus.kit.dns.client import resolve
 from isthmus.kit.dns.records import Type
@@ -42,27 +42,40 @@ def place_of(config_map: str) -> tuple[str, str]:
 
 
 async def give_back(client: Client, config_map: str) -> None:
-    """Take our block out of CoreDNS' configuration, where there is one."""
+    """Take our block out of CoreDNS' configuration, where there is one, and wait until nobody is asked any more.
+
+    Names that are asked of a server that is gone would not be unknown: the answer would not come.
+    """
     where = place_of(config_map)
     try:
         change = await configure(client, where, undo=True)
     except Invalid as problem:
         progress(f"nothing taken out of the cluster's DNS: {problem}")
         return
-    if change.is_needed and not change.reloads:
-        await restart(client, where[0])
+    if not change.is_needed:
+        return
+    await _have_it_read(client, where, change)
+    try:
+        await wait_answering(client, answers=False, say=progress)
+    except Unreachable as problem:
+        progress(f"{problem}. Going on")
 
 
 async def hand_over(client: Client, where: tuple[str, str], *, undo: bool, replace: bool) -> str:
     """Have CoreDNS ask us, or no longer, and wait until pods notice; what to say of it."""
     change = await configure(client, where, undo=undo, replace_others=replace)
-    if change.is_needed and not change.reloads:
-        progress(f"restarting {await restart(client, where[0])}: it has no `reload` plugin")
-    elif change.is_needed:
-        progress("waiting for CoreDNS to read its configuration again, which takes up to two minutes")
+    if change.is_needed:
+        await _have_it_read(client, where, change)
     verified = await wait_answering(client, answers=not undo, say=progress)
     done = f"{ZONE} is {'no longer ' if undo else ''}answered by Isthmus"
     return done if verified else f"CoreDNS is told: {done}"
+
+
+async def _have_it_read(client: Client, where: tuple[str, str], change: Change) -> None:
+    if change.reloads:
+        progress("waiting for CoreDNS to read its configuration again, which takes up to two minutes")
+    else:
+        progress(f"restarting {await restart(client, where[0])}: it has no `reload` plugin")
 
 
 @click.command("check", hidden=True, epilog="Example:  isthmus dns check")

@@ -12,7 +12,7 @@ from isthmus.api.mcs import SERVICE_IMPORTS
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Conflict, Invalid, NotFound, Unreachable
 from isthmus.install.definitions import Act, Decision, decide, renewed
-from isthmus.install.kinds import defines, whole
+from isthmus.install.kinds import defines, versions_of, whole
 from isthmus.install.manifests import MANAGER, apply
 from isthmus.install.migrate import migrate
 from isthmus.install.rights import Right, demand_rights
@@ -169,12 +169,23 @@ async def _wait_served(client: Client, wanted: Manifest, clock: Clock) -> None:
         seen = await client.get(CRDS, name)
         conditions = (seen.get("status") or {}).get("conditions") or []
         states = {each["type"]: each for each in conditions}
-        if states.get("Established", {}).get("status") == "True":
+        if states.get("Established", {}).get("status") == "True" and await _is_answered(client, wanted):
             return
         if clock.monotonic() > end:
             why = states.get("NamesAccepted", {}).get("message", "")
             raise Unreachable(f"{client.server} does not serve {name} after {_SERVED_WITHIN:.0f} s: {why}")
         await clock.sleep(_LOOK / 5)
+
+
+async def _is_answered(client: Client, definition: Manifest) -> bool:
+    """Whether objects of the kind can be asked for: for a moment after a definition is established they cannot."""
+    kinds = versions_of(definition)
+    try:
+        for kind in kinds:
+            await client.raw("GET", kind.path(), query={"limit": "1"})
+    except NotFound:
+        return False
+    return all([await client.serves(kind) for kind in kinds])
 
 
 async def wait_running(client: Client, manifest: Manifest, *, say: Say, clock: Clock = SYSTEM) -> None:

@@ -50,6 +50,17 @@ def defines(manifest: Manifest, kind: Resource[T]) -> bool:
     return bool(manifest["kind"] == CRDS.kind and manifest["metadata"]["name"] == f"{kind.plural}.{kind.group}")
 
 
+def versions_of(definition: Manifest) -> tuple[Resource[Manifest], ...]:
+    """The kind that it defines, in each version that is to be served."""
+    spec = definition["spec"]
+    names, is_namespaced = spec["names"], spec["scope"] == "Namespaced"
+    return tuple(
+        Resource(spec["group"], each["name"], names["plural"], names["kind"], dict, is_namespaced)
+        for each in spec["versions"]
+        if each.get("served")
+    )
+
+
 def in_order(manifests: tuple[Manifest, ...]) -> tuple[Manifest, ...]:
     """The same manifests, as they have to be made one after the other."""
     places = {kind.kind: place for place, kind in enumerate(IN_ORDER)}

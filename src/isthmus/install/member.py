@@ -30,6 +30,8 @@ KUBECONFIG_KEY = "kubeconfig"
 DNS_SERVICE = "isthmus-dns"
 # Above 1023: nobody needs a privilege to listen here. The Service has port 53.
 _DNS_PORT = 1053
+# Seconds until all nodes, and those who keep a connection, send no more queries to a pod that ends.
+_LAME = 10
 _DNS_PORTS = {"dns": "UDP", "dns-tcp": "TCP"}
 _CREDENTIAL_FOLDER = "/etc/isthmus/hub"
 TOKEN_KEY = "token"  # noqa: S105  # its name
@@ -83,6 +85,7 @@ def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
         ("dns", f"--listen=:{_DNS_PORT}"),
         options.set,
         cpu="50m",
+        lame=_LAME,
         ports=tuple(
             {"name": name, "containerPort": _DNS_PORT, "protocol": protocol} for name, protocol in _DNS_PORTS.items()
         ),

@@ -10,7 +10,7 @@ from typing import Final
 
 from isthmus.api.about import CLUSTER_PROPERTIES
 from isthmus.api.apps import DEPLOYMENTS
-from isthmus.api.core import CRDS, ENDPOINT_SLICES, MANAGED_BY_LABEL, NAMESPACES, PODS, SERVICES
+from isthmus.api.core import CRDS, ENDPOINT_SLICES, LEASES, MANAGED_BY_LABEL, NAMESPACES, PODS, SERVICES
 from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.mcs import SERVICE_IMPORTS
 from isthmus.api.scheme import Manifest, Resource
@@ -32,6 +32,7 @@ _IMPORTED: Final = (
     (whole(CLUSTER_PROPERTIES), _OURS),
 )
 _AGENT: Final = "isthmus-agent"
+_HUB: Final = "isthmus-hub"
 # Seconds.
 _ENDS_WITHIN: Final = 60.0
 _UNBOUND_WITHIN: Final = 30.0
@@ -64,15 +65,39 @@ async def uninstall(client: Client, part: str, *, crds: bool, say: Say, clock: C
         count += found
     for kind in (whole(DEPLOYMENTS), whole(SERVICES)):
         count += await clear(kind, ours)
+    await _give_up_leases(client, part)
+    last: list[tuple[Resource[Manifest], str]] = [(whole(NAMESPACES), f"{ours},{_OURS}")]
     if crds:
-        count += await clear(CRDS, f"{ours},{_OURS}")
-    count += await clear(whole(NAMESPACES), f"{ours},{_OURS}")
+        last.insert(0, (CRDS, f"{ours},{_OURS}"))
     other = HUB if part == MEMBER else MEMBER
     if not await _list(client, whole(DEPLOYMENTS), f"{INSTALLATION_LABEL}={other}"):
-        shared = f"{INSTALLATION_LABEL}={SHARED},{_OURS}"
-        for kind in (PRIORITY_CLASSES, whole(NAMESPACES)):
-            count += await clear(kind, shared)
+        last += [(kind, f"{INSTALLATION_LABEL}={SHARED},{_OURS}") for kind in (PRIORITY_CLASSES, whole(NAMESPACES))]
+    for kind, selector in last:
+        count += await clear(kind, selector)
+    for kind, selector in last:
+        await _wait_gone(client, kind, selector, clock)
     return count
+
+
+async def _give_up_leases(client: Client, part: str) -> None:
+    """What its processes were elected by; the namespace may stay for the other part."""
+    prefix = _AGENT if part == MEMBER else _HUB
+    for lease in (await client.list(LEASES, namespace=SYSTEM_NAMESPACE)).items:
+        if lease.metadata.name.startswith(prefix):
+            with suppress(NotFound):
+                await client.delete(LEASES, lease.metadata.name, namespace=SYSTEM_NAMESPACE)
+
+
+async def _wait_gone(client: Client, kind: Resource[Manifest], selector: str, clock: Clock) -> None:
+    """Return once what was deleted is gone with all that is in it: before, it cannot be installed again."""
+    end = clock.monotonic() + _ENDS_WITHIN
+    while left := [item["metadata"]["name"] for item in await _list(client, kind, selector)]:
+        if clock.monotonic() > end:
+            raise Unreachable(
+                f"{kind.plural} {', '.join(left)} are still being deleted after {_ENDS_WITHIN:.0f} s. "
+                f"Type: kubectl get {kind.plural} {' '.join(left)} -o yaml, whose status says what they wait for"
+            )
+        await clock.sleep(_LOOK)
 
 
 async def _end_agent(client: Client, clock: Clock) -> None:

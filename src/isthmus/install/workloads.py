@@ -32,14 +32,19 @@ _SCRATCH: Final[Manifest] = {"name": "scratch", "emptyDir": {"medium": "Memory",
 
 @dataclass(frozen=True)
 class Workload:
-    """One process of ours: for which set, its arguments, what it asks for, further ports, files out of a Secret."""
+    """One process of ours: for which set, its arguments, what it asks for, further ports, files out of a Secret.
+
+    What answers others goes on for `lame` seconds after it was told to end: they hear of that later than it does.
+    """
 
     name: str
     image: str
     args: tuple[str, ...]
     cluster_set: str = ""
     cpu: str = "20m"
-    memory: str = "64Mi"
+    # Measured: 55 to 65 MB resident with a hundred imports (`python -m bench nodes`).
+    memory: str = "80Mi"
+    lame: int = 0
     ports: tuple[Manifest, ...] = ()
     # Where a Secret of that name is mounted.
     secrets: Mapping[str, str] = field(default_factory=dict)
@@ -124,7 +129,7 @@ def _pod(wanted: Workload, selector: Manifest) -> Manifest:
     return {
         "serviceAccountName": wanted.name,
         "priorityClassName": PRIORITY,
-        "terminationGracePeriodSeconds": 10,
+        "terminationGracePeriodSeconds": 10 + wanted.lame,
         "nodeSelector": {"kubernetes.io/os": "linux"},
         "topologySpreadConstraints": spread,
         "securityContext": {
@@ -147,6 +152,7 @@ def _container(wanted: Workload) -> Manifest:
         return {"httpGet": {"path": path, "port": "metrics"}, **rest}
 
     return {
+        **({"lifecycle": {"preStop": {"sleep": {"seconds": wanted.lame}}}} if wanted.lame else {}),
         "name": wanted.name.removeprefix("isthmus-"),
         "image": wanted.image,
         "imagePullPolicy": "IfNotPresent",

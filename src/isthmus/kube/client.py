@@ -1,6 +1,7 @@
 """All that can be asked of one API server, in Kubernetes' own verbs."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -13,7 +14,7 @@ from isthmus.api.meta import ListMeta
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube import request as requests
-from isthmus.kube.codec import MALFORMED, Codec, Undecodable
+from isthmus.kube.codec import MALFORMED, Codec, Key, Undecodable
 from isthmus.kube.config import Config
 from isthmus.kube.request import JSON, DeleteOptions, ListOptions, Query, Request, WatchOptions, WriteOptions
 from isthmus.kube.transport import Channels, Transport
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 EVERYTHING: Final = ListOptions()
 WATCH: Final = WatchOptions()
@@ -45,11 +47,11 @@ MAX_PAGES: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Listed(Generic[T]):
-    """A complete list, and what of it could not be read: "namespace/name" and why."""
+    """A complete list, and what of it could not be read: which, and why."""
 
     items: tuple[T, ...]
     resource_version: str
-    undecodable: dict[str, str] = field(default_factory=dict)
+    undecodable: dict[Key, str] = field(default_factory=dict)
 
 
 class _Page(msgspec.Struct):
@@ -102,13 +104,19 @@ class Client:
 
     async def list(self, resource: Resource[T], *, namespace: str = "", options: ListOptions = EVERYTHING) -> Listed[T]:
         """All objects of the selection, page by page; raises Gone when `options` names a version too old."""
+        return await self.gather(resource, lambda item: item, namespace=namespace, options=options)
+
+    async def gather(
+        self, resource: Resource[T], keep: Callable[[T], K], *, namespace: str = "", options: ListOptions = EVERYTHING
+    ) -> Listed[K]:
+        """As `list`, but with only what `keep` makes of each object: the objects are never there all at once."""
         try:
-            return await self._pages(resource, namespace, options)
+            return await self._pages(resource, keep, namespace, options)
         except errors.Gone:
             if options.resource_version:
                 raise
             # The pages outlived the server's memory of the moment they began at: all in one, then.
-            return await self._pages(resource, namespace, replace(options, limit=0))
+            return await self._pages(resource, keep, namespace, replace(options, limit=0))
 
     async def create(
         self,
@@ -273,23 +281,32 @@ class Client:
         except MALFORMED as problem:
             raise _nonsense(self.server, body, f"no {resource.kind}: {problem}") from problem
 
-    async def _pages(self, resource: Resource[T], namespace: str, options: ListOptions) -> Listed[T]:
+    async def _pages(
+        self, resource: Resource[T], keep: Callable[[T], K], namespace: str, options: ListOptions
+    ) -> Listed[K]:
         codec = Codec(resource)
-        items: list[T] = []
-        undecodable: dict[str, str] = {}
-        continue_ = ""
-        for _ in range(MAX_PAGES):
-            request = requests.listing(resource, namespace, options, continue_)
-            page = _read(await self._transport.send(request), _Page, self.server)
+        items: list[K] = []
+        undecodable: dict[Key, str] = {}
+
+        def fetched(continue_: str) -> Awaitable[bytes]:
+            return self._transport.send(requests.listing(resource, namespace, options, continue_))
+
+        async def take_in(page: _Page) -> None:
             for position, raw in enumerate(page.items or ()):
                 decoded = codec.attempt(raw, position)
                 if isinstance(decoded, Undecodable):
-                    undecodable["/".join(decoded.key).lstrip("/")] = decoded.reason
+                    undecodable[decoded.key] = decoded.reason
                 else:
-                    items.append(decoded)
-            continue_ = page.metadata.continue_
-            if not continue_:
+                    items.append(keep(decoded))
+
+        body = await fetched("")
+        for _ in range(MAX_PAGES):
+            page = _read(body, _Page, self.server)
+            if not page.metadata.continue_:
+                await take_in(page)
                 return Listed(tuple(items), page.metadata.resource_version, undecodable)
+            # While the server makes the next page, this one is decoded.
+            body, _ = await asyncio.gather(fetched(page.metadata.continue_), take_in(page))
         raise _nonsense(self.server, b"", "a list without end")
 
     async def _events(self, batches: AsyncGenerator[Batch[T], None]) -> AsyncGenerator[Event[T], None]:

@@ -46,6 +46,8 @@ class Codec(Generic[T]):
 
     def __init__(self, resource: Resource[T]) -> None:
         self._resource = resource
+        # One string for all, not one for each.
+        self._api_version = resource.api_version
         self._decoder = msgspec.json.Decoder(resource.type)
 
     def decode(self, raw: bytes | msgspec.Raw) -> T:
@@ -60,12 +62,12 @@ class Codec(Generic[T]):
     def finished(self, decoded: T) -> T:
         """The object with its kind filled in; strings that thousands of objects repeat are kept once."""
         if isinstance(decoded, Object):
-            force_setattr(decoded, "api_version", self._resource.api_version)
+            force_setattr(decoded, "api_version", self._api_version)
             force_setattr(decoded, "kind", self._resource.kind)
             metadata = decoded.metadata
             force_setattr(metadata, "namespace", sys.intern(metadata.namespace))
         elif isinstance(decoded, dict):
-            decoded.setdefault("apiVersion", self._resource.api_version)
+            decoded.setdefault("apiVersion", self._api_version)
             decoded.setdefault("kind", self._resource.kind)
             if not isinstance(decoded.setdefault("metadata", {}), dict):
                 raise msgspec.ValidationError("Expected `object` - at `$.metadata`")

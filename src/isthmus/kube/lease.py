@@ -242,6 +242,8 @@ class Heartbeat:
             seen = await self._client.get(LEASES, self._name, namespace=self._namespace)
             if (seen.spec.renew_time or "") < self._renewed:
                 self._tell_lost()
+            # It may be the next that gets no answer, and then what was seen here is the last that we know of.
+            self._version, self._renewed = seen.metadata.resource_version, seen.spec.renew_time or ""
             lease = await self._patch({"metadata": annotated, "spec": spec})
         self._version, self._renewed = lease.metadata.resource_version, renewed
 

@@ -23,6 +23,7 @@ class ListOptions:
     """Which objects, and of what age; `limit` is the size of a page, 0 for all in one answer.
 
     `match` is "", "Exact" or "NotOlderThan" and speaks of `resource_version`.
+    For one namespace name it, not `metadata.namespace` in `fields`: then API servers (1.36) lose all but one page.
     """
 
     labels: str = ""
@@ -34,15 +35,11 @@ class ListOptions:
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """Which objects, from which resourceVersion on.
-
-    `initial` asks for a streaming list: all that is there as ADDED, a bookmark, then changes (KEP-3157).
-    """
+    """Which objects, from which resourceVersion on; from none: all that is there as ADDED, then changes."""
 
     labels: str = ""
     fields: str = ""
     resource_version: str = ""
-    initial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +108,6 @@ def watching(resource: Resource[T], namespace: str, options: WatchOptions) -> Re
         labelSelector=options.labels,
         fieldSelector=options.fields,
         resourceVersion=options.resource_version,
-        sendInitialEvents="true" if options.initial else "",
-        resourceVersionMatch="NotOlderThan" if options.initial else "",
     )
     return reading(resource.path(namespace=namespace), query)
 

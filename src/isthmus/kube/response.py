@@ -12,16 +12,19 @@ from isthmus.api.meta import Status
 # Longer waits are not obeyed in place: the caller is told, and decides.
 SHOWN: Final = 300
 
+# No Status at all, and the one of kube-apiserver for a path that it does not know.
+_BARE: Final = frozenset({"", "the server could not find the requested resource"})
 _REFUSED: Final = range(300, 500)
 
 
-def error(code: int, headers: Mapping[str, str], body: bytes) -> errors.APIError:
-    """The error that an answer other than 2xx stands for."""
+def error(code: int, headers: Mapping[str, str], body: bytes, *, asked: str = "") -> errors.APIError:
+    """The error that an answer other than 2xx stands for; it names what was `asked` where the answer does not."""
     status = _status(body)
+    message = status.message or _sketch(body, headers) or "the server gave no reason"
     facts = {
         "code": code,
         "reason": status.reason or f"HTTP{code}",
-        "message": status.message or _sketch(body, headers) or "the server gave no reason",
+        "message": f"{asked}: {message}" if asked and status.message in _BARE else message,
         "details": status.details,
         "retry_after": _retry_after(headers, status),
     }

@@ -174,7 +174,9 @@ class Transport:
             async with _told(self._config.server), await self._authenticated(request, limits) as answer:
                 self.dates.note(answer.headers.get("Date", ""), self._clock.monotonic() - started)
                 if answer.status >= 300:
-                    raise answers.error(answer.status, answer.headers, await _body(answer, MAX_PROBLEM))
+                    said = await _body(answer, MAX_PROBLEM)
+                    asked = f"{request.method} {request.path}"
+                    raise answers.error(answer.status, answer.headers, said, asked=asked)
                 self._pause.succeeded()
                 yield answer
         except (errors.Unreachable, errors.ServerFault):

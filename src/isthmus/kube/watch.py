@@ -19,7 +19,6 @@ T = TypeVar("T")
 
 # An object of etcd's largest size, with what an API server may add to it.
 MAX_LINE: Final = 16 << 20
-INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
 ADDED: Final = "ADDED"
 MODIFIED: Final = "MODIFIED"
@@ -37,10 +36,9 @@ class WatchEvent(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Bookmark:
-    """The watch has told everything up to this version; `initial_end` where a streaming list is complete."""
+    """The watch has told everything up to this version."""
 
     resource_version: str
-    initial_end: bool = False
     type: str = BOOKMARK
 
 
@@ -127,10 +125,9 @@ class Watch(Generic[T]):
 
 def _bookmark(raw: msgspec.Raw) -> Bookmark:
     try:
-        metadata = msgspec.json.decode(raw, type=Object).metadata
+        return Bookmark(msgspec.json.decode(raw, type=Object).metadata.resource_version)
     except MALFORMED as problem:
         raise _nonsense(str(problem)) from problem
-    return Bookmark(metadata.resource_version, metadata.annotations.get(INITIAL_EVENTS_END) == "true")
 
 
 def _nonsense(what: str) -> errors.ServerFault:

@@ -79,14 +79,18 @@ class Recent:
         note = self._notes.get(key)
         if note is None:
             return seen
+        is_newer = note.answer is not None and seen is not None and _version(seen) >= _version(note.answer)
         if self._is_overtaken(key, note):
             del self._notes[key]
-            return seen
+            return seen if note.answer is None or is_newer else self._heard(key, seen)
         if note.answer is None:
             return seen if seen is None or meta(seen, "uid") != note.uid else None
-        if seen is not None and _version(seen) >= _version(note.answer):
-            return seen
-        return cast("T", note.answer)
+        return seen if is_newer else cast("T", note.answer)
+
+    def _heard(self, key: Key, seen: T | None) -> T | None:
+        """What the store says now: `seen` may have been read from it before it heard of our write."""
+        store = self._stores.get(key[0])
+        return seen if store is None else cast("T | None", store.get(key[2], key[1]))
 
     def _note(self, key: Key, answer: object | None, uid: str) -> None:
         if len(self._notes) > _SWEEP_AT:

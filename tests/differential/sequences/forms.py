@@ -2,10 +2,12 @@
 
 from isthmus.api.scheme import Manifest
 from tests.differential.steps import (
+    APPS,
     CBOR,
     CORE,
     CRDS,
     HOME,
+    LEASES,
     MAPS,
     PARTIAL,
     PARTIALS,
@@ -28,9 +30,7 @@ from tests.differential.steps import (
     workload,
 )
 
-APPS = "/apis/apps/v1/namespaces/${ns}"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/${ns}/endpointslices"
-LEASES = "/apis/coordination.k8s.io/v1/namespaces/${ns}/leases"
 POLICIES = "/apis/networking.k8s.io/v1/namespaces/${ns}/networkpolicies"
 NEWER_EVENTS = "/apis/events.k8s.io/v1/namespaces/${ns}/events"
 

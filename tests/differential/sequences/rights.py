@@ -9,6 +9,7 @@ from tests.differential.steps import (
     APPS,
     DEPLOYMENTS,
     HOME,
+    LEASES,
     MAPS,
     PODS,
     Sequence,
@@ -32,7 +33,6 @@ ROLES, BINDINGS = f"{RBAC}/namespaces/${{ns}}/roles", f"{RBAC}/namespaces/${{ns}
 CLUSTER_ROLES, CLUSTER_BINDINGS = f"{RBAC}/clusterroles", f"{RBAC}/clusterrolebindings"
 # A list that is empty on both.
 NO_MAPS = f"{MAPS}?labelSelector=none"
-LEASES = "/apis/coordination.k8s.io/v1/namespaces/${ns}/leases"
 VERSION = f"{GROUP}/v1"
 
 

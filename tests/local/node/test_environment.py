@@ -64,7 +64,7 @@ def test_references_expand(text: str, want: str) -> None:
         ),
     ],
 )
-def test_variables(container: Manifest, want: dict[str, str | None]) -> None:
+def test_variables_hold_what_their_sources_say(container: Manifest, want: dict[str, str | None]) -> None:
     everything = found(container)
     assert {name: everything.get(name) for name in want} == want
 

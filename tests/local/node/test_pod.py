@@ -304,7 +304,7 @@ async def test_a_deadline_fails_the_pod(cluster: Cluster) -> None:
 
 async def test_a_sidecar_starts_first_and_runs_along(cluster: Cluster) -> None:
     sidecar: dict[str, object] = {"name": "proxy", "image": "host", "command": SERVER, "restartPolicy": "Always"}
-    sidecar["startupProbe"] = {"tcpSocket": {"port": 80}, "periodSeconds": 1}
+    sidecar["startupProbe"] = {"tcpSocket": {"port": 80}, "periodSeconds": 1, "failureThreshold": 60}
     main = shell("curl -sS -o /dev/null localhost && echo served")
     await cluster.make("sidecar", {"restartPolicy": "Never", "initContainers": [sidecar], "containers": [main]})
     pod = await cluster.over("sidecar")

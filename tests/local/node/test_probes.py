@@ -54,7 +54,7 @@ def probe(**fields: object) -> Probe:
         pytest.param(b"H" * 100_000, "no HTTP answer", id="a line without end"),
     ],
 )
-async def test_http(answer: bytes, problem: str) -> None:
+async def test_an_http_answer_says_whether_all_is_well(answer: bytes, problem: str) -> None:
     async with answering(answer) as (port, heard):
         headers = [{"name": "Host", "value": "shop"}]
         wanted = probe(httpGet={"port": port, "path": "health?x=1", "httpHeaders": headers})

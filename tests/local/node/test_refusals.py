@@ -26,7 +26,7 @@ def check(spec: Manifest) -> None:
         pytest.param({"volumes": [{"name": "v", "hostPath": {"path": "/srv"}}]}, id="a path of the host"),
     ],
 )
-def test_fine(spec: Manifest) -> None:
+def test_what_a_node_can_do_is_taken(spec: Manifest) -> None:
     check(spec)
 
 
@@ -70,7 +70,7 @@ def test_fine(spec: Manifest) -> None:
         ),
     ],
 )
-def test_refused(spec: Manifest, want: str) -> None:
+def test_what_a_node_cannot_do_is_refused_with_the_reason(spec: Manifest, want: str) -> None:
     with pytest.raises(Invalid, match=want):
         check(spec)
 

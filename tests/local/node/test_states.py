@@ -59,7 +59,7 @@ def state(*states: State, **more: object) -> PodState:
         ),
     ],
 )
-def test_phase(of: PodState, policy: str, want: str) -> None:
+def test_the_phase_follows_the_containers(of: PodState, policy: str, want: str) -> None:
     assert phase(of, policy) == want
 
 

@@ -155,7 +155,7 @@ def test_two_families_have_their_own_slices() -> None:
         pytest.param(ServicePort(name="http", port=80, target_port="absent"), None, id="a name nobody has"),
     ],
 )
-def test_target_ports(port: ServicePort, want: int | None) -> None:
+def test_a_target_port_is_found_by_number_or_name(port: ServicePort, want: int | None) -> None:
     containers = (Container(ports=(ContainerPort(name="web", container_port=9090),)),)
     inits = (
         Container(ports=(ContainerPort(name="side", container_port=7070),), restart_policy="Always"),

@@ -30,7 +30,7 @@ def term(operator: str, *values: str) -> LabelSelector:
         pytest.param(term("Resembles"), {"app": "web"}, False, id="an operator of another time"),
     ],
 )
-def test_selectors(selector: LabelSelector, labels: dict[str, str], want: bool) -> None:
+def test_a_selector_chooses_by_labels(selector: LabelSelector, labels: dict[str, str], want: bool) -> None:
     assert selects(selector, labels) is want
 
 

@@ -42,7 +42,7 @@ def pod(
         pytest.param(Pod(), 0, None, id="the node has not spoken"),
     ],
 )
-def test_availability(one: Pod, seconds: int, want: float | None) -> None:
+def test_a_pod_is_available_when_it_has_been_ready_for_a_while(one: Pod, seconds: int, want: float | None) -> None:
     found = available_after(one, seconds, now=NOW)
     assert (found.total_seconds() if found is not None else None) == want
 

@@ -42,7 +42,7 @@ ROLLING = History(replica_set("web-b", 2, 1), (replica_set("web-a", 2, 2),))
 DONE = History(replica_set("web-b", 3, 3), (replica_set("web-a", 0, 0),))
 
 
-def test_counts() -> None:
+def test_the_status_counts_pods_of_all_replica_sets() -> None:
     status = after(WEB, ROLLING).status
     assert (status.replicas, status.updated_replicas, status.ready_replicas) == (4, 2, 3)
     assert (status.available_replicas, status.unavailable_replicas, status.observed_generation) == (3, 1, 3)
@@ -51,7 +51,7 @@ def test_counts() -> None:
 @pytest.mark.parametrize(
     ("ready", "want"), [(3, "True"), pytest.param(2, "False", id="a quarter of three, rounded down, is none")]
 )
-def test_available(ready: int, want: str) -> None:
+def test_a_deployment_is_available_while_enough_pods_are(ready: int, want: str) -> None:
     assert condition(after(WEB, History(replica_set("web-a", 3, ready), ())), "Available").status == want
 
 
@@ -101,7 +101,7 @@ def test_old_pods_that_come_back_begin_it_anew() -> None:
     assert (found.reason, found.last_update_time) == ("ReplicaSetUpdated", NOW + timedelta(seconds=9999))
 
 
-def test_paused() -> None:
+def test_a_paused_rollout_says_so() -> None:
     paused = msgspec.structs.replace(WEB, spec=DeploymentSpec(replicas=3, paused=True))
     found = condition(after(paused, ROLLING), "Progressing")
     assert (found.status, found.reason) == ("Unknown", "DeploymentPaused")

@@ -42,7 +42,9 @@ def pod(name: str, *, ready: bool = True, going: bool = False, phase: str = "Run
         pytest.param(replica_set(2000), [], 500, [], id="not more than a burst at once"),
     ],
 )
-def test_scaling(wanted: ReplicaSet, pods: list[Pod], create: int, delete: list[str]) -> None:
+def test_as_many_pods_are_made_or_deleted_as_differ(
+    wanted: ReplicaSet, pods: list[Pod], create: int, delete: list[str]
+) -> None:
     found = scaling(wanted, pods)
     assert (found.create, [each.metadata.name for each in found.delete]) == (create, delete)
 

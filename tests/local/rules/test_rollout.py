@@ -58,7 +58,7 @@ def replica_set(
         pytest.param(deployment(kind="Recreate"), Bounds(0, 0), id="Recreate has none"),
     ],
 )
-def test_bounds(wanted: Deployment, want: Bounds) -> None:
+def test_surge_and_unavailability_have_bounds(wanted: Deployment, want: Bounds) -> None:
     assert bounds(wanted) == want
 
 

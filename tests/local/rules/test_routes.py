@@ -140,7 +140,7 @@ def test_internal_traffic_policy_local(endpoints: list[Endpoint], want: list[str
         ),
     ],
 )
-def test_zone_hints(endpoints: list[Endpoint], zone: str, want: list[str]) -> None:
+def test_hints_choose_endpoints_by_zone(endpoints: list[Endpoint], zone: str, want: list[str]) -> None:
     assert chosen(service(), piece(*endpoints), place=Place("east-node", zone)) == want
 
 

@@ -96,7 +96,9 @@ def pod(number: int, *, ready: bool = True, going: bool = False, old: bool = Fal
         ),
     ],
 )
-def test_steps(wanted: StatefulSet, pods: list[Pod], create: list[int], delete: list[int]) -> None:
+def test_pods_are_made_and_deleted_in_order(
+    wanted: StatefulSet, pods: list[Pod], create: list[int], delete: list[int]
+) -> None:
     found = step(wanted, pods, now=NOW)
     assert list(found.create) == create
     assert [each.metadata.name for each in found.delete] == [f"db-{number}" for number in delete]
@@ -105,7 +107,7 @@ def test_steps(wanted: StatefulSet, pods: list[Pod], create: list[int], delete: 
 @pytest.mark.parametrize(
     ("name", "want"), [("db-0", 0), ("db-12", 12), ("db-x", None), ("other-1", None), ("db", None)]
 )
-def test_ordinals(name: str, want: int | None) -> None:
+def test_an_ordinal_is_read_from_the_name(name: str, want: int | None) -> None:
     assert ordinal(DB, Pod(metadata=ObjectMeta(name=name))) == want
 
 

@@ -1,13 +1,19 @@
 """What a cluster exports, as the hub holds it."""
 
+import asyncio
+from functools import partial
+
 import pytest
 
-from isthmus.api.core import SERVICES
-from isthmus.api.isthmus import EXPORTED_SERVICES
+from isthmus.api.core import ENDPOINT_SLICES, SERVICES
+from isthmus.api.isthmus import AGENT_MANAGER, EXPORTED_ENDPOINTS, EXPORTED_SERVICES
 from isthmus.errors import Refused
 from isthmus.install.admission import CREATE, Check, Scope, policy
 from isthmus.install.manifests import apply, remove
 from isthmus.kube.client import WriteOptions
+from isthmus.mcs.controllers.export import Exporter
+from isthmus.mcs.controllers.views import HubView, MemberView, Views, Writers
+from isthmus.runtime.converge import Converger
 from isthmus.testing import objects
 from isthmus.testing.cluster import BY_HAND
 from isthmus.testing.fleet import Fleet
@@ -166,3 +172,51 @@ async def is_refused(fleet: Fleet, name: str) -> bool:
     except Refused:
         return True
     return False
+
+
+async def test_a_change_of_a_chunk_has_a_generation_of_its_own_also_before_the_last_one_was_echoed(
+    make_fleet: MakeFleet,
+) -> None:
+    async with make_fleet() as fleet, asyncio.TaskGroup() as tasks:
+        east, hub = fleet["east"], fleet.hub.client
+        await east.serve(fleet.namespace, "shop", [f"10.77.0.{number}" for number in range(1, 101)])
+        await back_more(fleet, "10.78.0.1")
+        await east.export(fleet.namespace, "shop")
+        await eventually(lambda: generation_of(fleet, "10.78.0.1"), what="two chunks")
+        await fleet.agents["east"].kill()
+        views = Views(MemberView("east", east.client), HubView("east", hub, namespace=fleet.set))
+        writers = Writers(*(Converger(client, manager=AGENT_MANAGER, force=True) for client in (east.client, hub)))
+        writers.follow(views)
+        informers = (*views.member.as_cluster().informers, *views.hub.informers)
+        following = {informer: tasks.create_task(informer.run()) for informer in informers}
+        for informer in informers:
+            await informer.wait_synced()
+        following.pop(views.hub.own_chunks).cancel()
+        exporter = Exporter(views, writers.hub, lambda _: None)
+        generations = [await generation_of(fleet, "10.78.0.1")]
+        for address in ("10.78.0.2", "10.78.0.3"):
+            await back_more(fleet, address)
+            await eventually(partial(hears, views, address), what=f"{address} is heard of")
+            await exporter.reconcile(views.member.request(fleet.namespace, "shop"))
+            generations.append(await generation_of(fleet, address))
+        assert 0 < generations[0] < generations[1] < generations[2]
+        for task in following.values():
+            task.cancel()
+
+
+async def back_more(fleet: Fleet, address: str) -> None:
+    """A second slice of one endpoint: with the first, more than fit into one object."""
+    more = objects.endpoints(fleet.namespace, "shop", [address], index=1)
+    await fleet["east"].client.apply(ENDPOINT_SLICES, more, namespace=fleet.namespace, options=BY_HAND)
+
+
+async def hears(views: Views, address: str) -> bool:
+    """Whether the second slice is known to have this one endpoint."""
+    return any([e.addresses for e in each.endpoints] == [(address,)] for each in views.member.slices.store.all())
+
+
+async def generation_of(fleet: Fleet, address: str) -> int:
+    """The generation of the hub's chunk of this one endpoint; 0 without."""
+    chunks = [each.spec for each in (await fleet.hub.client.list(EXPORTED_ENDPOINTS, namespace=fleet.set)).items]
+    found = [each.generation for each in chunks if each and [e.addresses for e in each.slice.endpoints] == [(address,)]]
+    return max(found, default=0)

@@ -57,7 +57,7 @@ def test_there_is_an_end_of_ports() -> None:
         ([], ()),
     ],
 )
-def test_families(seen: list[str], want: tuple[str, ...]) -> None:
+def test_only_families_that_exist_are_kept_in_order(seen: list[str], want: tuple[str, ...]) -> None:
     kept, notes = foreign.families(seen)
     assert kept == want
     assert bool(notes) == ("IPv5" in seen)
@@ -80,7 +80,7 @@ def seconds(number: int | None) -> SessionAffinityConfig:
         pytest.param("Sticky", None, ("None", None), True, id="unknown"),
     ],
 )
-def test_affinity(
+def test_an_affinity_is_kept_where_a_service_may_have_it(
     kind: str, config: SessionAffinityConfig | None, want: tuple[str, SessionAffinityConfig | None], noted: bool
 ) -> None:
     kept, notes = foreign.affinity(kind, config)

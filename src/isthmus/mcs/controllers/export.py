@@ -76,11 +76,10 @@ class Exporter:
     async def _converge(self, request: Request) -> bool:
         """Whether what there is to say of the export will come with the hub's echo."""
         key = key_of(request)
-        services = self._hub.own_exports_of(key)
-        chunks = self._hub.own_chunks_of(key)
+        chunks = self._chunks(key)
         wanted = self._publication(request, chunks)
         if wanted is None:
-            await self._writer.converge(EXPORTED_SERVICES, [], services)
+            await self._writer.converge(EXPORTED_SERVICES, [], self._hub.own_exports_of(key))
             await self._writer.converge(EXPORTED_ENDPOINTS, [], chunks)
             return False
         # Chunks first, and what is no longer wanted last: a reader finds every chunk that is announced.
@@ -88,10 +87,19 @@ class Exporter:
         announced = [self._placed(chunk) for chunk in wanted.chunks]
         kept = [chunk for chunk in chunks if chunk.metadata.name in names]
         await self._writer.converge(EXPORTED_ENDPOINTS, announced, kept)
-        await self._writer.converge(EXPORTED_SERVICES, [self._placed(wanted.service)], services)
+        await self._writer.converge(EXPORTED_SERVICES, [self._placed(wanted.service)], self._hub.own_exports_of(key))
         surplus = [chunk for chunk in chunks if chunk.metadata.name not in names]
         await self._writer.converge(EXPORTED_ENDPOINTS, [], surplus)
         return not wanted.left_out
+
+    def _chunks(self, key: str) -> list[ExportedEndpoints]:
+        # As we last wrote them: to an older echo, what is on the hub already would be a change, and cost two writes.
+        namespace = self._hub.namespace
+        found = (
+            self._writer.current(EXPORTED_ENDPOINTS, seen, name=seen.metadata.name, namespace=namespace)
+            for seen in self._hub.own_chunks_of(key)
+        )
+        return [chunk for chunk in found if chunk is not None]
 
     def _publication(self, request: Request, chunks: Iterable[ExportedEndpoints]) -> Publication | None:
         export = self._member.exports.store.get(request.name, request.namespace)

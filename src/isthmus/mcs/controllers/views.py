@@ -97,6 +97,7 @@ class HubView:
         self.own_chunks = self._informer(isthmus.EXPORTED_ENDPOINTS, mine, chunks)
         self.others = self._informer(isthmus.EXPORTED_SERVICES, theirs, services)
         self.others_chunks = self._informer(isthmus.EXPORTED_ENDPOINTS, theirs, chunks)
+        self.own.relist_when_broken = self.own_chunks.relist_when_broken = True
         self.members = self._informer(isthmus.MEMBERS)
         self.grants = self._informer(isthmus.EXPORT_GRANTS)
 
