@@ -29,7 +29,7 @@ from isthmus.testing.cluster import TestCluster
 from isthmus.testing.waiting import eventually
 from tests.joiners import bound, issued
 
-MEMBER, TOKEN_ID = "east", "0123456789"
+MEMBER, TOKEN_ID = "renewed", "0123456789"
 HOURS = 3600.0
 
 

@@ -9,7 +9,8 @@ from isthmus.install.definitions import Act, age, decide, renewed, stale_version
 
 OURS = {MARKER_LABEL: MANAGED_BY}
 HELM = {"app.kubernetes.io/managed-by": "Helm"}
-EXPORTS, PROPERTIES, MEMBERS = MCS_CRDS[0], ABOUT_CRDS[0], HUB_CRDS[0]
+EXPORTS, PROPERTIES = MCS_CRDS[0], ABOUT_CRDS[0]
+MEMBERS = next(crd for crd in HUB_CRDS if crd["metadata"]["name"] == "members.isthmus.dev")
 
 
 def definition(

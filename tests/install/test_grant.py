@@ -11,12 +11,11 @@ import pytest
 import yaml
 
 from isthmus.api.access import CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS
-from isthmus.api.core import CONFIG_MAPS, NAMESPACES, SECRETS
+from isthmus.api.core import CONFIG_MAPS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Invalid, NotFound, Refused
 from isthmus.install.grant import CONSUMER_LABEL, Grant, grant, revoke
-from isthmus.install.kinds import SERVICE_ACCOUNTS
 from isthmus.kube.client import Client, ListOptions
 from isthmus.kube.config import Config, load_kubeconfig
 from isthmus.kube.tls import Material, Trust

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from isthmus.api.apps import DEPLOYMENTS
-from isthmus.api.core import PODS, SECRETS
+from isthmus.api.core import PODS, SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.scheme import Manifest
 from isthmus.errors import IsthmusError
-from isthmus.install.kinds import SERVICE_ACCOUNTS, whole
+from isthmus.install.kinds import whole
 from isthmus.install.roles import AGENT_USER, HUB_USER
 from isthmus.kube.client import Client
 from isthmus.kube.config import SERVICE_ACCOUNT, load_kubeconfig
@@ -235,7 +235,7 @@ async def site(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Site]:
             yield Site(plane, client, proxy)
         finally:
             kubelet.cancel()
-            await asyncio.wait([kubelet])
+            await asyncio.wait([kubelet], timeout=10)
 
 
 async def test_a_cluster_joins_and_leaves_through_a_proxy_and_nothing_is_left(site: Site) -> None:

@@ -121,7 +121,7 @@ class Agent:
         facts = Facts(properties, self._place, outlook)
         report = Report(self.views, facts, self.writers.hub, refused=services.refused, clock=self._clock)
         reporting = Controller("report", report.reconcile, workers=1, batch=REPORT_EVERY, clock=self._clock)
-        report.watch(reporting)
+        report.watch(reporting, services.absences.when_forgot)
         services.when_refused(lambda: reporting.add(report.request()))
 
         async def serve() -> None:

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from isthmus.api.core import SECRETS, SERVICE_ACCOUNTS
+from isthmus.api.core import SECRETS
 from isthmus.api.isthmus import MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
 from isthmus.errors import Invalid, IsthmusError
 from isthmus.install.registration import LONGEST_TOKEN
@@ -26,6 +26,7 @@ from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client
 from isthmus.kube.tls import Material
+from isthmus.kube.tokens import bound_to, request_token
 
 log = logging.getLogger(__name__)
 
@@ -122,15 +123,16 @@ async def renew(
             await clock.sleep(min(wait, _LOOK))
             continue
         try:
-            made = await _issue(hub, latest, longest)
-            await keep(made)
+            bound = bound_to(SECRETS.kind, latest.secret, latest.uid)
+            issued = await request_token(hub, latest.account, namespace=MEMBERS_NAMESPACE, seconds=longest, bound=bound)
+            await keep(issued.token)
         except IsthmusError as problem:
             left = int((latest.expires - clock.now()) / timedelta(seconds=1))
             log.warning("credential not renewed", extra={"hub": hub.server, "problem": str(problem), "seconds": left})
             await clock.sleep(backoff.next())
             continue
         backoff = Backoff(base=_FIRST_PAUSE, cap=_LONGEST_PAUSE)
-        latest = claims(made) or latest
+        latest = claims(issued.token) or latest
         at = clock.monotonic() + until_due(latest, latest.issued, share).total_seconds()
         log.info("credential renewed", extra={"hub": hub.server, "until": latest.expires.isoformat()})
 
@@ -140,26 +142,6 @@ def _read(token: Material) -> Claims | None:
         return claims(token.read().decode(errors="replace"))
     except Invalid:
         return None
-
-
-async def _issue(hub: Client, seen: Claims, seconds: int) -> str:
-    bound = {"kind": SECRETS.kind, "apiVersion": SECRETS.api_version, "name": seen.secret, "uid": seen.uid}
-    spec = {"expirationSeconds": seconds, "boundObjectRef": bound}
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-    path = SERVICE_ACCOUNTS.path(seen.account, namespace=MEMBERS_NAMESPACE, subresource="token")
-    answer = await hub.raw("POST", path, body=msgspec.json.encode(request))
-    try:
-        return msgspec.json.decode(answer, type=_Answer).status.token
-    except msgspec.MsgspecError as problem:
-        raise Invalid(f"{hub.server} answered a TokenRequest with something else: {problem}") from problem
-
-
-class _Status(msgspec.Struct):
-    token: str
-
-
-class _Answer(msgspec.Struct):
-    status: _Status
 
 
 def in_secret(member: Client) -> Keep:

@@ -1,6 +1,6 @@
 """What an agent says of its cluster and of itself: the status of its Member."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -57,12 +57,12 @@ class Report:
         self._refused = refused
         self._clock = clock
         self._epoch = int(clock.now().timestamp())
-        self._lists = 1
-        self._answered_lists = 0
+        self._losses = 1
+        self._answered_losses = 0
         writer.follow(MEMBERS, views.hub.members)
 
-    def watch(self, controller: Controller) -> None:
-        """Whatever the status speaks of."""
+    def watch(self, controller: Controller, when_forgot: Callable[[Callable[[], None]], None]) -> None:
+        """Whatever the status speaks of; `when_forgot` has something called when the hub has gone back in time."""
         controller.watch(Source(self._member.exports, each(self._ask)))
         controller.watch(Source(self._member.services, each(self._ask_if_exported)))
         controller.watch(Source(self._member.nodes, each(self._ask)))
@@ -71,11 +71,13 @@ class Report:
         controller.add(self.request())
 
         def publish_anew() -> None:
-            # A fresh list: what is ours may have been lost, and is now being published again.
-            self._lists += 1
+            self._losses += 1
             controller.add(self.request())
 
-        self._hub.own.when_listed(publish_anew)
+        # A list that is other than we thought: what is ours was lost, and is now being published again. One that is
+        # not says nothing new, and a higher epoch is heard by every agent of the set.
+        self._hub.own.subscribe(lambda change: None if change.seen else publish_anew())
+        when_forgot(publish_anew)
         self._facts.outlook.when_changed(lambda: controller.add(self.request()))
 
     def request(self) -> Request:
@@ -90,7 +92,7 @@ class Report:
         )
         if member is None:
             return Done()
-        lists = self._lists
+        losses = self._losses
         said = member.status or MemberStatus()
         exports = self._exports(said.exports)
         self._facts.outlook.remember(said)
@@ -112,7 +114,7 @@ class Report:
         wanted = msgspec.structs.replace(member, status=observed(status, said, now=self._clock.now()))
         if await self._writer.converge_status(MEMBERS, wanted, member):
             self._epoch = exports.epoch
-            self._answered_lists = lists
+            self._answered_losses = losses
         return Done()
 
     def _exports(self, seen: Exports) -> Exports:
@@ -122,7 +124,7 @@ class Report:
             if problem(self._member.services.store.get(export.metadata.name, export.metadata.namespace)) is None
             and self._member.request(export.metadata.namespace, export.metadata.name) not in self._refused
         }
-        anew = self._answered_lists != self._lists
+        anew = self._answered_losses != self._losses
         return next_exports(seen, exports_of(valid), anew=anew, floor=self._epoch + anew)
 
     def _values(self) -> dict[str, str]:

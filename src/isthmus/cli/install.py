@@ -124,7 +124,8 @@ def credential_command(set_name: str, cluster: str, server: str, days: int, real
             client, config, cluster_set=set_name, member=cluster, server=server, seconds=days * 86400
         )
     )
-    progress(f"Good until {made.expires}. To end it now: kubectl -n {made.namespace} delete secret {made.secret}")
+    end = f"kubectl -n {made.namespace} delete secret {made.secret}"
+    progress(f"Good until {made.expires:%Y-%m-%d %H:%M} UTC. To end it now: {end}")
     click.echo(made.kubeconfig, nl=False)
 
 

@@ -4,18 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-import msgspec
-
 from isthmus.api.access import ROLE_BINDINGS, ROLES
+from isthmus.api.core import SERVICE_ACCOUNTS
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.conformance.place import Place
 from isthmus.conformance.witness import PREPARED
 from isthmus.errors import Conflict
 from isthmus.kube.client import Client
 from isthmus.kube.tls import Material
+from isthmus.kube.tokens import request_token
 
 TENANT = "tenant"
-ACCOUNTS: Resource[Manifest] = Resource("", "v1", "serviceaccounts", "ServiceAccount", dict)
 REVIEWS: Resource[Manifest] = Resource(
     "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", dict, namespaced=False
 )
@@ -64,7 +63,7 @@ async def allow(place: Place, group: str, resource: str) -> None:
 
 async def _account(place: Place) -> None:
     try:
-        await place.put(ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": TENANT}})
+        await place.put(SERVICE_ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": TENANT}})
     except Conflict:
         return
 
@@ -72,10 +71,8 @@ async def _account(place: Place) -> None:
 @asynccontextmanager
 async def as_tenant(place: Place) -> AsyncIterator[Client]:
     """A client with the tenant's own token; raises APIError where the cluster gives out none."""
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
-    path = ACCOUNTS.path(TENANT, namespace=place.namespace, subresource="token")
-    answer = msgspec.json.decode(await place.client.raw("POST", path, body=msgspec.json.encode(request)))
-    token = Material("the tenant's token", answer["status"]["token"].encode())
+    issued = await request_token(place.client, TENANT, namespace=place.namespace, seconds=600)
+    token = Material("the tenant's token", issued.token.encode())
     trust = replace(place.config.trust, certificate=None, key=None)
     async with Client(replace(place.config, trust=trust, token=token, headers=(), plugin=None)) as client:
         yield client

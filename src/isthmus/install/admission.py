@@ -36,13 +36,18 @@ class Check:
 
 @dataclass(frozen=True)
 class Scope:
-    """Which writes a policy sees: resources of one group, and what they and their namespace must be like."""
+    """Which writes a policy sees: resources of one group, of these `names` if given, and what they are like.
+
+    What it does not see, it cannot hold up either: a policy whose parameter is of a kind that was defined a moment ago
+    refuses all that it sees, for half a minute.
+    """
 
     group: str
     resources: tuple[str, ...]
     operations: tuple[str, ...] = ANY_WRITE
     objects: Manifest | None = None
     namespace: str = ""
+    names: tuple[str, ...] = ()
 
     def manifest(self) -> Manifest:
         """As a policy's `matchConstraints`."""
@@ -52,6 +57,8 @@ class Scope:
             "operations": list(self.operations),
             "resources": list(self.resources),
         }
+        if self.names:
+            rule["resourceNames"] = list(self.names)
         constraints: Manifest = {"resourceRules": [rule]}
         if self.objects:
             # Kubernetes asks the object before the write and after it; one that fits is enough.

@@ -4,24 +4,24 @@ import base64
 import ipaddress
 import secrets
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
 import yaml
 
-from isthmus.api.core import CONFIG_MAPS, SECRETS
+from isthmus.api.core import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import CLUSTER_LABEL, MANAGED_BY, MARKER_LABEL, MEMBERS, MEMBERS_NAMESPACE
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid, NotFound
-from isthmus.install.kinds import SERVICE_ACCOUNTS
 from isthmus.install.manifests import MANAGER
 from isthmus.install.registration import AUDIENCES_KEY, TOKENS_CONFIG
 from isthmus.install.workloads import HUB, INSTALLATION_LABEL
 from isthmus.kube.client import Client, WriteOptions
 from isthmus.kube.config import Config, load_kubeconfig
 from isthmus.kube.tls import Material
+from isthmus.kube.tokens import IssuedToken, bound_to, request_token
 
 _NAME: Final = "hub"
 # Names of Secrets that tokens are bound to end in so many random characters.
@@ -33,7 +33,7 @@ class Credential:
     """A kubeconfig, until when it is good, and the Secret whose deletion ends it at once."""
 
     kubeconfig: str = field(repr=False)
-    expires: str
+    expires: datetime
     namespace: str
     secret: str
 
@@ -56,23 +56,12 @@ async def member_credential(
             f"Type: isthmus install hub --set {cluster_set} --members {member}"
         ) from missing
     secret = await client.create(SECRETS, _anchor(member), namespace=MEMBERS_NAMESPACE)
-    bound = {
-        "kind": SECRETS.kind,
-        "apiVersion": SECRETS.api_version,
-        "name": secret["metadata"]["name"],
-        "uid": secret["metadata"]["uid"],
-    }
-    request = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "spec": {"expirationSeconds": seconds, "boundObjectRef": bound},
-    }
-    path = SERVICE_ACCOUNTS.path(member, namespace=MEMBERS_NAMESPACE, subresource="token")
-    answer = msgspec.json.decode(await client.raw("POST", path, body=msgspec.json.encode(request)), type=Issued)
-    await note_audiences(client, answer)
+    bound = bound_to(SECRETS.kind, secret["metadata"]["name"], secret["metadata"]["uid"])
+    issued = await request_token(client, member, namespace=MEMBERS_NAMESPACE, seconds=seconds, bound=bound)
+    await note_audiences(client, issued)
     return Credential(
-        kubeconfig(config, server=server, token=answer.status.token),
-        answer.status.expiration_timestamp,
+        kubeconfig(config, server=server, token=issued.token),
+        issued.expires,
         MEMBERS_NAMESPACE,
         secret["metadata"]["name"],
     )
@@ -89,29 +78,13 @@ def _anchor(member: str) -> Manifest:
     }
 
 
-class _Audiences(msgspec.Struct):
-    audiences: list[str]
-
-
-class _Token(msgspec.Struct, rename="camel"):
-    token: str
-    expiration_timestamp: str
-
-
-class Issued(msgspec.Struct):
-    """What a hub answers to a TokenRequest."""
-
-    spec: _Audiences
-    status: _Token
-
-
-async def note_audiences(client: Client, issued: Issued) -> None:
+async def note_audiences(client: Client, issued: IssuedToken) -> None:
     """Members may ask for tokens of the hub's own audiences only: which these are, it says with a token itself."""
     manifest: Manifest = {
         "apiVersion": CONFIG_MAPS.api_version,
         "kind": CONFIG_MAPS.kind,
         "metadata": {"name": TOKENS_CONFIG, "namespace": MEMBERS_NAMESPACE, "labels": {MARKER_LABEL: MANAGED_BY}},
-        "data": {AUDIENCES_KEY: "\n".join(issued.spec.audiences)},
+        "data": {AUDIENCES_KEY: "\n".join(issued.audiences)},
     }
     await client.apply(CONFIG_MAPS, manifest, options=WriteOptions(manager=MANAGER, force=True))
 

@@ -13,18 +13,18 @@ from typing import Final
 import yaml
 
 from isthmus.api.access import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS
-from isthmus.api.core import NAMESPACES, SECRETS
+from isthmus.api.core import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import CLUSTER_LABEL, MANAGED_BY, MARKER_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.names import is_dns_label
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Conflict, Invalid, NotFound
-from isthmus.install.kinds import SERVICE_ACCOUNTS, whole
+from isthmus.install.kinds import whole
 from isthmus.install.manifests import MANAGER
 from isthmus.install.workloads import INSTALLATION_LABEL, MEMBER, made
 from isthmus.inventory.rules.profile import KUBECONFIG_KEY, TOKEN_KEY
 from isthmus.kit.names import hashed
 from isthmus.kube.client import Client, ListOptions, WriteOptions
-from isthmus.kube.tokens import IssuedToken, request_token
+from isthmus.kube.tokens import IssuedToken, bound_to, request_token
 
 CONSUMER_LABEL: Final = "isthmus.dev/consumer"
 EXPIRES_ANNOTATION: Final = "isthmus.dev/expires"
@@ -69,7 +69,7 @@ async def grant(member: Client, hub: Client, wanted: Grant) -> datetime:
     for kind, binding in _bindings(wanted):
         await member.apply(kind, binding, options=_OPTIONS)
     anchor = await member.apply(SECRETS, _ours(SECRETS, wanted, type="Opaque"), options=_OPTIONS)
-    bound = (anchor["metadata"]["name"], anchor["metadata"]["uid"])
+    bound = bound_to(SECRETS.kind, anchor["metadata"]["name"], anchor["metadata"]["uid"])
     token = await request_token(member, wanted.account, namespace=SYSTEM_NAMESPACE, seconds=wanted.seconds, bound=bound)
     await hub.apply(SECRETS, _handed(wanted, member.server, token), options=_OPTIONS)
     return token.expires

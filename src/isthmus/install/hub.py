@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from isthmus.about.rules.identity import registered_id_problem, set_problem
+from isthmus.api.core import SERVICE_ACCOUNTS
 from isthmus.api.crds import HUB_CRDS
 from isthmus.api.isthmus import CLUSTER_SET_LABELS, MEMBERS, MEMBERS_NAMESPACE, SET_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid
-from isthmus.install.kinds import SERVICE_ACCOUNTS, whole
+from isthmus.install.kinds import whole
 from isthmus.install.policies import hub_policies
 from isthmus.install.roles import hub_roles, member_access
 from isthmus.install.workloads import HUB, IMAGE, Workload, installation, made, namespace, priority, workload

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-import msgspec
-
 from isthmus.about.rules.identity import registered_id_problem, set_problem
 from isthmus.api.core import LEASES, NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import (
@@ -32,7 +30,7 @@ from isthmus.api.isthmus import (
 from isthmus.api.meta import Object
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Conflict, Invalid, NotFound
-from isthmus.install.credential import Issued, note_audiences
+from isthmus.install.credential import note_audiences
 from isthmus.install.manifests import MANAGER, apply
 from isthmus.install.roles import join_access, member_access
 from isthmus.inventory.controllers.access import gone, take
@@ -41,6 +39,7 @@ from isthmus.inventory.rules.joining import JoinToken, Ticket, moment, ticket, t
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client, ListOptions, WriteOptions
 from isthmus.kube.config import Config
+from isthmus.kube.tokens import request_token
 
 Say = Callable[[str], None]
 
@@ -121,11 +120,13 @@ async def make_token(client: Client, config: Config, wanted: Wanted, *, clock: C
     }
     belongings = (account, *join_access(name))
     await apply(client, [_owned(manifest, owner) for manifest in belongings])
-    bearer = await _bearer(client, name, owner, max(_SHORTEST, int(wanted.ttl.total_seconds())))
+    seconds = max(_SHORTEST, int(wanted.ttl.total_seconds()))
+    issued = await request_token(client, name, namespace=MEMBERS_NAMESPACE, seconds=seconds, bound=owner)
+    await note_audiences(client, issued)
     authority = config.trust.authority.read().decode() if config.trust.authority else ""
     server = wanted.server or config.server
     return JoinToken(
-        server, authority, config.proxy, wanted.cluster_set, token_id, wanted.cluster, expires, bearer=bearer
+        server, authority, config.proxy, wanted.cluster_set, token_id, wanted.cluster, expires, bearer=issued.token
     )
 
 
@@ -147,15 +148,6 @@ async def sets_of(client: Client) -> list[str]:
 
 def _owned(manifest: Manifest, owner: Manifest) -> Manifest:
     return manifest | {"metadata": manifest["metadata"] | {"ownerReferences": [owner]}}
-
-
-async def _bearer(client: Client, account: str, secret: Manifest, seconds: int) -> str:
-    spec = {"expirationSeconds": seconds, "boundObjectRef": secret}
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-    path = SERVICE_ACCOUNTS.path(account, namespace=MEMBERS_NAMESPACE, subresource="token")
-    answer = msgspec.json.decode(await client.raw("POST", path, body=msgspec.json.encode(request)), type=Issued)
-    await note_audiences(client, answer)
-    return answer.status.token
 
 
 async def tokens(client: Client, cluster_set: str = "") -> list[Manifest]:

@@ -17,7 +17,6 @@ def whole(kind: Resource[T]) -> Resource[Manifest]:
     return Resource(kind.group, kind.version, kind.plural, kind.kind, dict, kind.namespaced)
 
 
-SERVICE_ACCOUNTS: Final = core.SERVICE_ACCOUNTS
 PRIORITY_CLASSES: Final[Resource[Manifest]] = Resource(
     "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", dict, namespaced=False
 )
@@ -29,7 +28,7 @@ IN_ORDER: Final[tuple[Resource[Manifest], ...]] = (
     whole(NAMESPACES),
     CRDS,
     PRIORITY_CLASSES,
-    SERVICE_ACCOUNTS,
+    core.SERVICE_ACCOUNTS,
     CLUSTER_ROLES,
     ROLES,
     CLUSTER_ROLE_BINDINGS,

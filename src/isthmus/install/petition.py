@@ -15,10 +15,10 @@ from isthmus.api.scheme import Manifest
 from isthmus.errors import APIError, Invalid, NotFound, Refused, Unreachable
 from isthmus.install.held import Held, hub_config
 from isthmus.install.joinable import NEW_TOKEN
-from isthmus.install.kinds import SERVICE_ACCOUNTS
 from isthmus.inventory.rules.joining import JoinToken
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client, WriteOptions
+from isthmus.kube.tokens import bound_to, request_token
 
 Say = Callable[[str], None]
 
@@ -29,7 +29,7 @@ _FIRST_LOOK: Final = 0.05
 _LOOK: Final = 1.0
 # Roles have effect a moment after they are made.
 _ALLOWED_WITHIN: Final = 15.0
-_UNAUTHORIZED: Final = 401
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
 
 
 class SpentToken(Invalid):
@@ -53,16 +53,23 @@ class Petition:
         self._clock = clock
 
     async def seen(self) -> JoinRequest | None:
-        """What was asked before with this token. Raises SpentToken."""
-        with_token = self._token.name
-        try:
-            return await self._client.get(JOIN_REQUESTS, with_token, namespace=MEMBERS_NAMESPACE)
-        except NotFound:
-            return None
-        except APIError as problem:
-            raise self._refused(problem) from problem
-        except Unreachable as problem:
-            raise self._unreached(problem) from problem
+        """What was asked before with this token. Raises SpentToken.
+
+        A server refuses a token that is too new, whose role it has not heard of yet, and one that was just ended, which
+        it still believes for seconds: so what it refuses is asked for again.
+        """
+        end = self._clock.monotonic() + _ALLOWED_WITHIN
+        while True:
+            try:
+                return await self._client.get(JOIN_REQUESTS, self._token.name, namespace=MEMBERS_NAMESPACE)
+            except NotFound:
+                return None
+            except APIError as problem:
+                if problem.code != _FORBIDDEN or self._clock.monotonic() > end:
+                    raise self._refused(problem) from problem
+            except Unreachable as problem:
+                raise self._unreached(problem) from problem
+            await self._clock.sleep(_LOOK / 5)
 
     async def ask(self, spec: JoinRequestSpec) -> None:
         """Write it, or write it anew: only a request of the same cluster. Raises SpentToken."""
@@ -102,26 +109,20 @@ class Petition:
         if request.status is None or request.status.credential is None:
             raise Invalid(f"the hub approved {name} without saying as whom: is it of the same release as this command?")
         credential = request.status.credential
-        bound = {"kind": SECRETS.kind, "apiVersion": SECRETS.api_version}
-        bound |= {"name": credential.secret, "uid": credential.uid}
-        body = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"expirationSeconds": TOKEN_LASTS, "boundObjectRef": bound},
-        }
-        path = SERVICE_ACCOUNTS.path(credential.account, namespace=MEMBERS_NAMESPACE, subresource="token")
+        bound = bound_to(SECRETS.kind, credential.secret, credential.uid)
         end = self._clock.monotonic() + _ALLOWED_WITHIN
         while True:
             try:
-                answer = await self._client.raw("POST", path, body=msgspec.json.encode(body))
+                issued = await request_token(
+                    self._client, credential.account, namespace=MEMBERS_NAMESPACE, seconds=TOKEN_LASTS, bound=bound
+                )
                 break
             except (NotFound, Refused) as problem:
                 if self._clock.monotonic() > end or problem.code == _UNAUTHORIZED:
                     raise self._refused(problem) from problem
             await self._clock.sleep(_LOOK / 5)
-        made = msgspec.json.decode(answer, type=_Answer)
         token = self._token
-        return Held(name, token.set, token.server, token.authority, proxy or token.proxy, made.status.token)
+        return Held(name, token.set, token.server, token.authority, proxy or token.proxy, issued.token)
 
     async def received(self) -> None:
         """Say that the join token is needed no more; the hub may have heard the agent, and ended it, before."""
@@ -153,11 +154,3 @@ class Petition:
             f"the hub cannot be reached from here: {problem}. If only a proxy reaches it, name that: "
             "--proxy http://HOST:PORT; if its address is wrong: isthmus token create --server URL"
         )
-
-
-class _Token(msgspec.Struct):
-    token: str
-
-
-class _Answer(msgspec.Struct):
-    status: _Token

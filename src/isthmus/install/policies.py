@@ -209,18 +209,17 @@ def _identity_policies() -> tuple[Manifest, ...]:
     return (
         *policy(
             "isthmus-clusterset-is-immutable",
-            Scope(CLUSTER_PROPERTIES.group, (properties,), (UPDATE,)),
+            Scope(CLUSTER_PROPERTIES.group, (properties,), (UPDATE,), names=(CLUSTER_SET,)),
             (
                 Check(
                     "object.?spec.?value.orValue('') == oldObject.?spec.?value.orValue('')",
                     f"{CLUSTER_SET} never changes: the cluster leaves its set, then joins the other",
                 ),
             ),
-            when={"set": f"oldObject.metadata.name == '{CLUSTER_SET}'"},
         ),
         *policy(
             "isthmus-cluster-id-stands-while-a-member",
-            Scope(CLUSTER_PROPERTIES.group, (properties,), (UPDATE, DELETE)),
+            Scope(CLUSTER_PROPERTIES.group, (properties,), (UPDATE, DELETE), names=(CLUSTER_ID,)),
             (
                 Check(
                     # A write that changes nothing is none: agents apply what is there.
@@ -229,7 +228,6 @@ def _identity_policies() -> tuple[Manifest, ...]:
                     "+ ': leave the set first'",
                 ),
             ),
-            when={"id": f"oldObject.metadata.name == '{CLUSTER_ID}'"},
             parameter=Parameter(CLUSTER_PROPERTIES.api_version, CLUSTER_PROPERTIES.kind, {"name": CLUSTER_SET}),
         ),
     )

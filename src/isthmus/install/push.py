@@ -9,14 +9,14 @@ import base64
 from typing import Final
 
 from isthmus.api.apps import DEPLOYMENTS
-from isthmus.api.core import PODS, SECRETS
+from isthmus.api.core import PODS, SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import CLUSTER_LABEL, MEMBERS_NAMESPACE, SET_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid, NotFound, Unreachable
 from isthmus.install.credential import is_this_machine, kubeconfig
 from isthmus.install.held import Held
 from isthmus.install.homes import AGENT, Agents, encoded, unready
-from isthmus.install.kinds import DISRUPTION_BUDGETS, SERVICE_ACCOUNTS, whole
+from isthmus.install.kinds import DISRUPTION_BUDGETS, whole
 from isthmus.install.manifests import apply, remove
 from isthmus.install.member import DNS_SERVICE, MemberOptions, member_manifests
 from isthmus.install.rights import demand_rights

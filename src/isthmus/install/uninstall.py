@@ -140,8 +140,8 @@ async def _clear(client: Client, kind: Resource[Manifest], selector: str, clock:
             except (NotFound, Conflict):
                 return
             except Refused as refused:
-                # Servers heed a policy for a moment after it is gone.
-                if refused.code != 403 or clock.monotonic() > end:
+                # Servers heed a policy for a moment after it is gone; 422: one that has not found its parameter's kind.
+                if refused.code not in {403, 422} or clock.monotonic() > end:
                     raise
                 await clock.sleep(_LOOK)
             else:

@@ -9,12 +9,12 @@ from typing import Final
 
 from isthmus import __version__
 from isthmus.api.apps import DEPLOYMENTS
-from isthmus.api.core import CRDS, NAMESPACES, SERVICES
+from isthmus.api.core import CRDS, NAMESPACES, SERVICE_ACCOUNTS, SERVICES
 from isthmus.api.crds import RELEASE_LABEL
 from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, SET_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.install.definitions import OUR_RELEASE_LABEL
-from isthmus.install.kinds import DISRUPTION_BUDGETS, PRIORITY_CLASSES, SERVICE_ACCOUNTS, in_order, whole
+from isthmus.install.kinds import DISRUPTION_BUDGETS, PRIORITY_CLASSES, in_order, whole
 
 IMAGE: Final = f"localhost/isthmus:{__version__}"
 # Which installation an object belongs to, HUB or MEMBER: both may live in one cluster, and go one by one.

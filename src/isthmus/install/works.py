@@ -9,12 +9,12 @@ from typing import Final, TypeVar
 
 from isthmus.api.about import CLUSTER_PROPERTIES
 from isthmus.api.access import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS
-from isthmus.api.core import NAMESPACES
+from isthmus.api.core import NAMESPACES, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.names import is_dns_label, is_dns_subdomain
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Invalid, NotFound
-from isthmus.install.kinds import SERVICE_ACCOUNTS, whole
+from isthmus.install.kinds import whole
 from isthmus.install.workloads import MEMBER, installation, made
 from isthmus.kube.client import Client, ListOptions
 

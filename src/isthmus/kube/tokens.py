@@ -5,19 +5,25 @@ from datetime import datetime
 
 import msgspec
 
-from isthmus.api.meta import Object
-from isthmus.api.scheme import Resource
+from isthmus.api.core import SERVICE_ACCOUNTS
+from isthmus.api.scheme import Manifest
+from isthmus.errors import Invalid
 from isthmus.kube.client import Client
 
-_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", Object)
+_KIND = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
 
 
 @dataclass(frozen=True)
 class IssuedToken:
-    """A token, and until when the server will take it, which may be sooner than was asked for."""
+    """A token, for which `audiences`, and until when the server will take it: perhaps sooner than was asked for."""
 
     token: str = field(repr=False)
     expires: datetime
+    audiences: tuple[str, ...] = ()
+
+
+class _Spec(msgspec.Struct, frozen=True):
+    audiences: tuple[str, ...] = ()
 
 
 class _Status(msgspec.Struct, rename="camel"):
@@ -27,16 +33,29 @@ class _Status(msgspec.Struct, rename="camel"):
 
 class _Answer(msgspec.Struct):
     status: _Status
+    spec: _Spec = _Spec()
+
+
+def bound_to(kind: str, name: str, uid: str) -> Manifest:
+    """A Secret or Pod as what a token is bound to: once it is deleted, the token is worthless."""
+    return {"apiVersion": "v1", "kind": kind, "name": name, "uid": uid}
 
 
 async def request_token(
-    client: Client, account: str, *, namespace: str, seconds: int, bound: tuple[str, str] = ("", "")
+    client: Client, account: str, *, namespace: str, seconds: int, bound: Manifest | None = None, audience: str = ""
 ) -> IssuedToken:
-    """A token of the account, worthless once the Secret `bound` (its name and UID) is deleted."""
-    spec: dict[str, object] = {"expirationSeconds": seconds}
-    if bound[0]:
-        spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Secret", "name": bound[0], "uid": bound[1]}
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-    path = _ACCOUNTS.path(account, namespace=namespace, subresource="token")
-    answer = msgspec.json.decode(await client.raw("POST", path, body=msgspec.json.encode(request)), type=_Answer)
-    return IssuedToken(answer.status.token, answer.status.expiration_timestamp)
+    """A token of the account, for the server's own audience if none is named.
+
+    Raises Invalid for an answer that is none, and what `Client.raw` raises.
+    """
+    spec: Manifest = {"expirationSeconds": seconds}
+    spec |= {"boundObjectRef": bound} if bound else {}
+    spec |= {"audiences": [audience]} if audience else {}
+    path = SERVICE_ACCOUNTS.path(account, namespace=namespace, subresource="token")
+    body = await client.raw("POST", path, body=msgspec.json.encode(_KIND | {"spec": spec}))
+    try:
+        answer = msgspec.json.decode(body, type=_Answer)
+    except msgspec.MsgspecError as problem:
+        what = f"{client.server} answered a TokenRequest for {account} with something else: {problem}"
+        raise Invalid(what) from problem
+    return IssuedToken(answer.status.token, answer.status.expiration_timestamp, answer.spec.audiences)

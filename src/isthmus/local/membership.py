@@ -13,12 +13,12 @@ from typing import Final
 import msgspec
 
 from isthmus.api.apps import DEPLOYMENTS
-from isthmus.api.core import SECRETS, SERVICES
+from isthmus.api.core import SECRETS, SERVICE_ACCOUNTS, SERVICES
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid
 from isthmus.install.held import Held
 from isthmus.install.homes import Agents
-from isthmus.install.kinds import DISRUPTION_BUDGETS, PRIORITY_CLASSES, SERVICE_ACCOUNTS
+from isthmus.install.kinds import DISRUPTION_BUDGETS, PRIORITY_CLASSES
 from isthmus.install.member import MemberOptions, member_manifests
 from isthmus.kube.config import Config
 from isthmus.local.control import Answer, Command, ask

@@ -6,15 +6,12 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-import msgspec
-
-from isthmus.api.core import CONFIG_MAPS, SECRETS
-from isthmus.api.scheme import Manifest, Resource
+from isthmus.api.core import CONFIG_MAPS, PODS, SECRETS
 from isthmus.errors import Invalid, IsthmusError, NotFound
 from isthmus.kube.client import Client
+from isthmus.kube.tokens import bound_to, request_token
 from isthmus.local.node.podspec import Pod, TokenProjection
 
-SERVICE_ACCOUNTS: Resource[Manifest] = Resource("", "v1", "serviceaccounts", "ServiceAccount", dict)
 SERVICE_ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 # As the kubelet asks for it: an hour, and seven seconds by which it is told from others.
 OWN_TOKEN = TokenProjection(expiration_seconds=3607)
@@ -28,14 +25,6 @@ class Sources:
     binary: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
     secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
     tokens: Mapping[TokenProjection, str] = field(default_factory=dict)
-
-
-class _TokenStatus(msgspec.Struct):
-    token: str
-
-
-class _TokenAnswer(msgspec.Struct):
-    status: _TokenStatus
 
 
 def wants_own_token(pod: Pod) -> bool:
@@ -122,18 +111,15 @@ def _token_requests(pod: Pod) -> Iterator[TokenProjection]:
 
 
 async def _token(client: Client, pod: Pod, wanted: TokenProjection) -> str:
-    reference = {"kind": "Pod", "apiVersion": "v1", "name": pod.metadata.name, "uid": pod.metadata.uid}
-    spec: dict[str, object] = {"expirationSeconds": wanted.expiration_seconds, "boundObjectRef": reference}
-    if wanted.audience:
-        spec["audiences"] = [wanted.audience]
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-    account = pod.spec.service_account_name or "default"
-    path = SERVICE_ACCOUNTS.path(account, namespace=pod.metadata.namespace, subresource="token")
-    body = await client.raw("POST", path, body=msgspec.json.encode(request))
-    try:
-        return msgspec.json.decode(body, type=_TokenAnswer).status.token
-    except msgspec.MsgspecError as error:
-        raise Invalid(f"the answer to a TokenRequest for {account} cannot be read: {error}") from error
+    issued = await request_token(
+        client,
+        pod.spec.service_account_name or "default",
+        namespace=pod.metadata.namespace,
+        seconds=wanted.expiration_seconds,
+        bound=bound_to(PODS.kind, pod.metadata.name, pod.metadata.uid),
+        audience=wanted.audience,
+    )
+    return issued.token
 
 
 def _decoded(data: Mapping[str, str] | None, what: str) -> dict[str, bytes]:

@@ -49,6 +49,7 @@ class Absences:
         self.roster = Roster()
         self.rules = common(())
         self._when_rules_change: list[Callable[[], None]] = []
+        self._when_forgot: list[Callable[[], None]] = []
         member.imports.subscribe(self._import_changed)
         for informer in (hub.own, hub.others):
             informer.subscribe(self._export_changed)
@@ -61,6 +62,10 @@ class Absences:
     def when_rules_change(self, handler: Callable[[], None]) -> None:
         """Have `handler` called when all are to merge by another version of the rules."""
         self._when_rules_change.append(handler)
+
+    def when_forgot(self, handler: Callable[[], None]) -> None:
+        """Have `handler` called when the hub turns out to have gone back in time."""
+        self._when_forgot.append(handler)
 
     def request(self) -> Request:
         """The one key of this controller."""
@@ -176,6 +181,8 @@ class Absences:
         if now - self._forgot_at >= _ONE_RESTORE:
             self._forgot_at = now
             self._memory = self._memory.doubting(self.roster)
+            for handler in self._when_forgot:
+                handler()
 
     def _know(self, roster: Roster) -> None:
         self.roster = roster
