@@ -35,6 +35,8 @@ HUB, AGENT, DNS = "hub", "agent", "dns"
 # Seconds.
 START = 60.0
 LOOK = 0.1
+# Members fall silent in one test after the other here: that is no flapping.
+UNSEEN = 1000
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class RealFleet:
         self.hub, self.hub_client = await self._plane(HUB)
         await bootstrap_hub(self.hub_client, SET, [])
         await apply(self.hub_client, hub_roles(SET))
-        pace = (f"--silent-after={self.pace.silent_after}", f"--brake={self.pace.brake}")
+        pace = (f"--silent-after={self.pace.silent_after}", f"--brake={self.pace.brake}", f"--flaps={UNSEEN}")
         config = self.hub.road_of(HUB, HUB_USER)
         self.controller = self._unit(HUB, HUB, f"--kubeconfig={config}", f"--set={SET}", *pace)
         self.controller.start()

@@ -24,6 +24,7 @@ from isthmus.errors import NotFound
 from isthmus.hub import app as hub
 from isthmus.install.manifests import apply
 from isthmus.install.roles import AGENT_USER, DNS_USER, HUB_USER, hub_roles, member_user
+from isthmus.inventory.rules.health import Grace
 from isthmus.kube.client import Client, WriteOptions
 from isthmus.testing import objects
 from isthmus.testing.fleet import Fleet, Process
@@ -254,7 +255,8 @@ class LeastPrivilege(Fleet):
     async def start_hub(self, *, identity: str = "hub-1") -> Process:
         async def work() -> None:
             async with self._secured.client(HUB_USER) as client:
-                await hub.serve(client, hub.HubOptions(None, self.set, silent_after=3.0, brake=5.0), identity=identity)
+                options = hub.HubOptions(None, self.set, Grace(silent_after=3.0, hold=5.0))
+                await hub.serve(client, options, identity=identity)
 
         return Process(self._tasks.create_task(work(), name="hub controller"))
 

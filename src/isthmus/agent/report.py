@@ -95,6 +95,8 @@ class Report:
         losses = self._losses
         said = member.status or MemberStatus()
         exports = self._exports(said.exports)
+        # Before the write: one that gets no answer may still be heard by others.
+        self._epoch = exports.epoch
         self._facts.outlook.remember(said)
         kept, left_out = fitting(self._values())
         version = self._facts.place.version
@@ -113,7 +115,6 @@ class Report:
         )
         wanted = msgspec.structs.replace(member, status=observed(status, said, now=self._clock.now()))
         if await self._writer.converge_status(MEMBERS, wanted, member):
-            self._epoch = exports.epoch
             self._answered_losses = losses
         return Done()
 

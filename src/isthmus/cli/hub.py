@@ -6,21 +6,24 @@ import click
 
 from isthmus.cli.processes import common, run_forever
 from isthmus.hub.app import HubOptions, run
+from isthmus.inventory.rules.health import Grace
 
 
 @click.command("hub", epilog="Example:  isthmus hub --kubeconfig hub.yaml --set prod")
 @click.option("--set", "set_name", required=True, metavar="NAME", help="The cluster set.")
 @click.option("--silent-after", default=30.0, show_default=True, help="Seconds without a sign of life.")
 @click.option("--brake", default=300.0, show_default=True, help="Seconds to hold back when many fall silent at once.")
+@click.option("--flaps", default=3, show_default=True, help="Silences in ten minutes after which one must be steady.")
 @common
 def hub_command(
     set_name: str,
     silent_after: float,
     brake: float,
+    flaps: int,
     kubeconfig: Path | None,
     metrics: tuple[str, int] | None,
     **logging: object,
 ) -> None:
     """Run the hub's controller: verdicts on the health of members."""
-    options = HubOptions(kubeconfig=kubeconfig, set=set_name, silent_after=silent_after, brake=brake, metrics=metrics)
-    run_forever(run(options), **logging)
+    grace = Grace(silent_after=silent_after, hold=brake, flaps=flaps)
+    run_forever(run(HubOptions(kubeconfig, set_name, grace, metrics)), **logging)

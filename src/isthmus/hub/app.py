@@ -18,7 +18,7 @@ from isthmus.install.roles import join_access, member_access
 from isthmus.inventory.controllers.access import Rights
 from isthmus.inventory.controllers.joining import joins
 from isthmus.inventory.controllers.profiles import profiles
-from isthmus.inventory.rules.health import Grace
+from isthmus.inventory.rules.health import USUAL, Grace
 from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kit.metrics import metered
@@ -41,15 +41,14 @@ RIGHTS = Rights(member_access, lambda token, member: join_access(token, member=m
 
 @dataclass(frozen=True)
 class HubOptions:
-    """Where the hub is (None: the cluster we run in), which set it serves, and its patience, in seconds.
+    """Where the hub is (None: the cluster we run in), which set it serves, and its patience with members.
 
     Probes and metrics are served at `metrics`.
     """
 
     kubeconfig: Path | None
     set: str
-    silent_after: float = 30.0
-    brake: float = 300.0
+    grace: Grace = USUAL
     metrics: tuple[str, int] | None = None
 
 
@@ -85,7 +84,7 @@ async def serve(
         name=f"isthmus-hub-{options.set}",
         identity=identity,
         # A server that hangs says nothing: whoever leads must have stopped before he takes that for silence.
-        duration=min(_TERM, options.silent_after / 2),
+        duration=min(_TERM, options.grace.silent_after / 2),
         clock=clock,
     )
     await elector.lead(lambda: _lead(client, options, standing, clock))
@@ -113,7 +112,7 @@ async def _lead(client: Client, options: HubOptions, standing: Standing, clock: 
         leases,
         members,
         Converger(client, manager=MANAGER, force=True, clock=clock),
-        grace=Grace(silent_after=options.silent_after, burst=options.silent_after, hold=options.brake),
+        grace=options.grace,
         clock=clock,
     )
     # One worker: a judgement builds on the last.

@@ -53,13 +53,13 @@ class Informer(Generic[T]):
     """Follows one kind of one cluster, in one namespace or all.
 
     `last_heard` is when the last byte came, `listed_at` when the last complete list was in, both on the
-    clock's monotonic scale; `fresh_lists` counts these lists. `failing_since` is None while the server
-    answers, else since when it does not, and `problem` says what it is that fails; `is_unknown` is set while
-    the server does not know the kind. `relist_when_unknown` is for kinds that may be taken away and defined anew,
-    objects and all, with nobody telling; others only miss a server that has not come up yet. `relist_when_broken`
-    is for few objects that must be right: a server restored from a backup may have caught up with our version
-    before we ask, and then nothing in its answers tells. A server that has nothing to tell sends a bookmark about
-    once a minute.
+    clock's monotonic scale; `fresh_lists` counts these lists, `begun` all attempts to list or watch.
+    `failing_since` is None while the server answers, else since when it does not, and `problem` says what it is
+    that fails; `is_unknown` is set while the server does not know the kind. `relist_when_unknown` is for kinds
+    that may be taken away and defined anew, objects and all, with nobody telling; others only miss a server that
+    has not come up yet. `relist_when_broken` is for few objects that must be right: a server
+    restored from a backup may have caught up with our version before we ask, and then nothing in its answers tells.
+    A server that has nothing to tell sends a bookmark about once a minute.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Informer(Generic[T]):
         self.store: Store[T] = Store(indexes, packed=resource.type if resource.many else None)
         self.synced = False
         self.fresh_lists = 0
-        self._begun = 0
+        self.begun = 0
         self._gone_back: list[Callable[[], None]] = []
         self.last_heard = self.listed_at = clock.monotonic()
         self.failing_since: float | None = None
@@ -103,7 +103,7 @@ class Informer(Generic[T]):
         yield Sample(OBJECTS, len(self.store), by)
         yield Sample(UNREADABLE, len(self.store.undecodable), by)
         yield Sample(LISTS, self.fresh_lists, by)
-        yield Sample(WATCHES, max(self._begun - 1, 0), by)
+        yield Sample(WATCHES, max(self.begun - 1, 0), by)
         yield Sample(FAILING, int(self.failing_since is not None), by)
 
     def subscribe(self, handler: Callable[[Change[T]], None]) -> None:
@@ -139,7 +139,7 @@ class Informer(Generic[T]):
         """Keep the store true until cancelled, whatever the server does."""
         while True:
             began = self._clock.monotonic()
-            self._begun += 1
+            self.begun += 1
             try:
                 await self._follow()
             except errors.Gone as problem:
@@ -171,6 +171,7 @@ class Informer(Generic[T]):
             self._version = ""
             for handler in self._gone_back:
                 handler()
+            await self._list()
 
     async def _list(self) -> None:
         """A list in pages, of one moment, then a watch from there.

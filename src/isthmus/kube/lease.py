@@ -25,8 +25,9 @@ class Elector:
     """One candidate for a Lease, under an identity that no other process has.
 
     The leader renews every third of `duration` seconds. It stops its work when two thirds have passed since
-    it sent the last renewal that succeeded; others wait for the whole since they saw the lease change. Both
-    measure on their own monotonic clock, so it does not matter what any clock says.
+    it sent the last renewal that succeeded; others wait for the whole since they saw the lease change, and look
+    every eighth whether it was given back. Both measure on their own monotonic clock, so it does not matter what
+    any clock says.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Elector:
 
     async def _win(self) -> None:
         while not await self._renew():
-            await self._clock.sleep(self._duration / 3)
+            await self._clock.sleep(self._duration / 8)
         log.info("leading", extra=self._facts())
 
     async def _run(self, work: Callable[[], Awaitable[None]]) -> bool:

@@ -12,6 +12,7 @@ from isthmus.agent.agent import Duty
 from isthmus.api.isthmus import EXPORTED_SERVICES, MEMBERS, ExportedService, Member
 from isthmus.hub import app as hub
 from isthmus.hub.bootstrap import NewMember, bootstrap_hub, bootstrap_member
+from isthmus.inventory.rules.health import Grace
 from isthmus.testing.cluster import EmbeddedHost, Host, TestCluster
 
 
@@ -135,7 +136,7 @@ class Fleet:
 
     async def start_hub(self, *, identity: str = "hub-1") -> Process:
         """The hub's controller."""
-        options = hub.HubOptions(None, self.set, self.pace.silent_after, self.pace.brake)
+        options = hub.HubOptions(None, self.set, Grace(silent_after=self.pace.silent_after, hold=self.pace.brake))
 
         async def work() -> None:
             async with self.hub.connect() as client:

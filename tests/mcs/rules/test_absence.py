@@ -3,7 +3,17 @@
 import pytest
 
 from isthmus.api.isthmus import Exports, Member
-from isthmus.mcs.rules.absence import Facts, Memory, Roster, Verdict, doubt, exports_of, judge, next_exports
+from isthmus.mcs.rules.absence import (
+    ONE_RESTORE,
+    Facts,
+    Memory,
+    Roster,
+    Verdict,
+    doubt,
+    exports_of,
+    judge,
+    next_exports,
+)
 from isthmus.mcs.rules.names import ExportKey, ImportKey
 from tests.mcs.rules.examples import member
 
@@ -216,9 +226,19 @@ def test_a_hub_that_went_back_is_not_believed_until_the_exporter_has_spoken_agai
     memory = Memory().heard(roster(east(SHOP, epoch=7)))
     assert verdict(facts(known=roster(east(epoch=5))), memory).held, "seen by a look, not only by a judgement"
     restored = facts(known=roster(east(epoch=7)))
-    doubting = Memory().heard(restored.roster).doubting(restored.roster)
+    doubting = Memory().heard(restored.roster).doubting(restored.roster, now=0.0)
     assert verdict(restored, doubting).held, "old exports and an old Member agree with each other"
     assert verdict(facts(known=roster(east(epoch=8))), doubting).gone == {SHOP}
+
+
+def test_who_notices_late_that_the_hub_went_back_believes_what_the_exporter_has_said_since() -> None:
+    said = facts(known=roster(east(epoch=8)))
+    before = Memory().heard(roster(east(epoch=7)))
+    known = before.reconnected(100.0).heard(said.roster).reconnected(101.0)
+    assert verdict(said, known.doubting(said.roster, now=102.0)).gone == {SHOP}
+    assert verdict(facts(known=roster(east(epoch=7))), known.doubting(said.roster, now=102.0)).held
+    assert verdict(said, known.doubting(said.roster, now=100.0 + ONE_RESTORE)).held, "that was of another time"
+    assert verdict(said, before.heard(said.roster).reconnected(100.0).doubting(said.roster, now=100.0)).held
 
 
 def test_the_epoch_rises_with_every_change_and_when_all_is_published_anew() -> None:

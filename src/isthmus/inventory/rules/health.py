@@ -16,13 +16,12 @@ class Grace:
     """How long, in seconds, and how many.
 
     A member is silent after `silent_after`. When more than `share` of the set and at least `least` fall silent within
-    `burst`, verdicts wait for `hold`. Members that are lost together reach `silent_after` up to a heartbeat apart: once
-    one has, all who were quiet for `doubt` count, which is two missed heartbeats of three. A hub that did not judge for
-    `gap` was away itself.
+    as much again, verdicts wait for `hold`. Members that are lost together reach `silent_after` up to a heartbeat
+    apart: once one has, all who were quiet for `doubt` count, which is two missed heartbeats of three. A hub that did
+    not judge for `gap` was away itself. Who fell silent `flaps` times within `memory` must be steady to be healthy.
     """
 
     silent_after: float = 30.0
-    burst: float = 30.0
     hold: float = 300.0
     share: float = 1 / 3
     least: int = 3
@@ -128,7 +127,7 @@ def judge(vigil: Vigil, states: Mapping[str, str], now: float, grace: Grace = US
     met = {cluster: vigil.heard_by.get(cluster) or _Heard("", now, renewed=False) for cluster in states}
     fallen = {cluster for cluster in states if now - met[cluster].at > grace.silent_after}
     vigil = replace(vigil, heard_by=met, judged_at=now)
-    recent = {cluster for cluster in states if grace.doubt < now - met[cluster].at <= grace.silent_after + grace.burst}
+    recent = {cluster for cluster in states if grace.doubt < now - met[cluster].at <= 2 * grace.silent_after}
     if (
         fallen & recent
         and now >= vigil.held_until

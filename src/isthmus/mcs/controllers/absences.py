@@ -1,6 +1,7 @@
 """Whether an export that is not there is gone, and which imports wait for an answer (design part 3, rule 3)."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from isthmus.api.isthmus import ExportedService, Member
@@ -8,7 +9,7 @@ from isthmus.api.mcs import ServiceImport
 from isthmus.kit.clock import Clock
 from isthmus.kube.informer import Change
 from isthmus.mcs.controllers.views import Views, is_genuine
-from isthmus.mcs.rules.absence import Facts, Memory, Roster, Verdict, doubt, judge
+from isthmus.mcs.rules.absence import ONE_RESTORE, Facts, Memory, Roster, Verdict, doubt, judge
 from isthmus.mcs.rules.names import ExportKey, ImportKey
 from isthmus.mcs.rules.versions import common
 from isthmus.runtime.reconcile import After, Done, Request
@@ -19,8 +20,6 @@ log = logging.getLogger(__name__)
 _LOOK = 1.0
 # Deletions of exports that no import here names pile up to this; forgotten ones fall back on agreement.
 _REMEMBERED = 10_000
-# All watches notice within this many seconds that the hub has gone back in time: it did so once.
-_ONE_RESTORE = 30.0
 
 
 class Absences:
@@ -42,10 +41,12 @@ class Absences:
         self._exports: dict[ExportKey, str] = {}
         self._by_namespace: dict[tuple[str, str], dict[ExportKey, str]] = {}
         self._deleted: dict[ImportKey, set[str]] = {}
-        self._held: set[ImportKey] = set()
+        self._held: dict[ImportKey, frozenset[str]] = {}
+        self._reasons: Counter[str] = Counter()
         self._memory = Memory()
         self._list_at: float | None = None
-        self._forgot_at = -_ONE_RESTORE
+        self._forgot_at = -ONE_RESTORE
+        self._connection = 0
         self.roster = Roster()
         self.rules = common(())
         self._when_rules_change: list[Callable[[], None]] = []
@@ -87,11 +88,22 @@ class Absences:
                 for export, why in verdict.held.items()
                 if (export.namespace, export.name) == key and export.cluster in rest
             }
-        if held:
-            self._held.add(key)
-        else:
-            self._held.discard(key)
+        self._note_held(key, frozenset(held.values()))
         return held
+
+    def _note_held(self, key: ImportKey, reasons: frozenset[str]) -> None:
+        before = self._held.pop(key, frozenset())
+        if reasons:
+            self._held[key] = reasons
+        # Once for thousands of imports that wait for the same.
+        for reason in reasons:
+            if not self._reasons[reason]:
+                log.debug("imports kept as they are", extra={"reason": reason, "first": f"{key.namespace}/{key.name}"})
+        self._reasons.update(reasons)
+        self._reasons.subtract(before)
+        if before and not self._held:
+            self._reasons.clear()
+            log.debug("no import waits any more")
 
     async def reconcile(self, _: Request) -> Done | After:
         """Ask for the complete lists that the rules are waiting for."""
@@ -178,9 +190,9 @@ class Absences:
     def _hub_forgot(self) -> None:
         """Its exports and its Members are old together, and so agree with each other."""
         now = self._clock.monotonic()
-        if now - self._forgot_at >= _ONE_RESTORE:
+        if now - self._forgot_at >= ONE_RESTORE:
             self._forgot_at = now
-            self._memory = self._memory.doubting(self.roster)
+            self._memory = self._memory.doubting(self.roster, now)
             for handler in self._when_forgot:
                 handler()
 
@@ -192,6 +204,9 @@ class Absences:
             self.rules = rules
             for handler in self._when_rules_change:
                 handler()
+        if self._hub.members.begun != self._connection:
+            self._connection = self._hub.members.begun
+            self._memory = self._memory.reconnected(self._clock.monotonic())
         self._memory = self._memory.heard(roster)
         self._ask_held()
         self._look()

@@ -16,6 +16,8 @@ LEFT_AFTER = 10.0
 BRAKE_IMPORTS = 10
 BRAKE_SHARE = 1 / 3
 BRAKE_SECONDS = 5.0
+# Who watches a hub has noticed within this time that it has gone back.
+ONE_RESTORE = 30.0
 
 
 def exports_of(exports: Mapping[ExportKey, str]) -> dict[str, NamespaceExports]:
@@ -107,9 +109,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Memory:
-    """What the next judgement must know of the last: the highest epoch of each Member object, and the brake."""
+    """What the next judgement must know of the last: the highest epoch of each Member object, and the brake.
+
+    `before` are the epochs as they were when the connection broke through which `after`, or later, others came.
+    """
 
     epochs: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    before: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    after: float = -ONE_RESTORE
     braked: frozenset[ImportKey] = frozenset()
     braked_at: float = 0.0
 
@@ -117,9 +124,19 @@ class Memory:
         """After every look at the members: what a hub said once, it must not unsay by going back in time."""
         return replace(self, epochs=_epochs(roster, self.epochs))
 
-    def doubting(self, roster: Roster) -> "Memory":
-        """After the hub has gone back in time: only what exporters say from now on, with a higher epoch, counts."""
-        return replace(self, epochs={owner: epoch + 1 for owner, epoch in _epochs(roster, self.epochs).items()})
+    def reconnected(self, now: float) -> "Memory":
+        """Before the first news through a new connection: the hub behind it may be an older one."""
+        return self if now - self.after < ONE_RESTORE else replace(self, before=self.epochs, after=now)
+
+    def doubting(self, roster: Roster, now: float) -> "Memory":
+        """After the hub turned out to have gone back: only what exporters have said since, with a higher epoch, counts.
+
+        They may have done so before it was noticed here: since is since the connection broke.
+        """
+        highest = _epochs(roster, self.epochs)
+        is_recent = now - self.after < ONE_RESTORE
+        wanted = {owner: 1 + (self.before.get(owner, 0) if is_recent else epoch) for owner, epoch in highest.items()}
+        return replace(self, epochs={owner: max(epoch, wanted[owner]) for owner, epoch in highest.items()})
 
 
 @dataclass(frozen=True)
@@ -161,7 +178,7 @@ def judge(facts: Facts, memory: Memory, *, now: float, listed_at: float) -> tupl
         stopped = {key for key in agreed - facts.deleted if key.service in braked}
         agreed -= stopped
         held.update(dict.fromkeys(stopped, waits))
-    return Verdict(frozenset(agreed), held, list_at), Memory(epochs, braked, braked_at)
+    return Verdict(frozenset(agreed), held, list_at), replace(memory, epochs=epochs, braked=braked, braked_at=braked_at)
 
 
 def doubt(key: ExportKey, namespace: Mapping[ExportKey, str], roster: Roster, memory: Memory) -> str:
