@@ -210,6 +210,48 @@ async def _equals(found: Callable[[], Awaitable[set[str]]], wanted: set[str]) ->
 
 
 @pytest.mark.usefixtures("serving")
+@pytest.mark.requirement("ABOUT-9", "ABOUT-23")
+async def test_a_cluster_that_moves_asks_first_and_comes_once_its_former_set_has_let_go(
+    root: Client, join: Callable[..., Awaitable[Joiner]]
+) -> None:
+    old = await join("south")
+    former = await old.joined("south", "u-south")
+    new = await join("south", cluster_set=OTHER_SET)
+    await new.ask("south", "u-south", moving=True)
+
+    async def says(words: str) -> bool:
+        status = (await root.get(JOIN_REQUESTS, new.token.name, namespace=MEMBERS_NAMESPACE)).status
+        return status is not None and status.phase == APPROVED and words in status.reason and not status.credential
+
+    await eventually(lambda: says("once it has left its set"), what="it may come")
+    assert "south" not in {item.metadata.name for item in (await root.list(MEMBERS, namespace=OTHER_SET)).items}
+    async with bearer_client(old.token, former) as client:
+        await client.delete(MEMBERS, "south", namespace=SET)
+        patch = {"spec": {"moving": False}}
+        await new.client.merge_patch(JOIN_REQUESTS, new.token.name, patch, namespace=MEMBERS_NAMESPACE)
+        await eventually(lambda: says(f"set {SET} has yet to take back"), what="its name waits")
+        await sign_off(client, namespace=MEMBERS_NAMESPACE, name="south", holder=HAS_LEFT)
+        own = await new.own_token(await new.answered(APPROVED))
+        await eventually(lambda: is_locked_out(client), what="the old credential ends")
+    async with bearer_client(new.token, own) as client:
+        await eventually(lambda: may_list(client, OTHER_SET), what="it is a member of the new set")
+        assert not await may_list(client, SET)
+        await beat(client, "south")
+        await received(new)
+        await eventually(lambda: is_locked_out(new.client), what="the token has done its work")
+        # What the former set took away, it took from the former member only.
+        await client.list(MEMBERS, namespace=OTHER_SET)
+
+
+async def may_list(client: Client, cluster_set: str) -> bool:
+    try:
+        await client.list(MEMBERS, namespace=cluster_set)
+    except Refused:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("serving")
 async def test_the_same_cluster_joins_again_as_a_repair_and_its_old_token_ends(
     root: Client, join: Callable[..., Awaitable[Joiner]]
 ) -> None:

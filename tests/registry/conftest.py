@@ -82,17 +82,17 @@ class Hands(CommandLine):
     def objects(self, cluster: str, *kinds: str) -> set[str]:
         """What there is of these kinds."""
         known = {path.rpartition("/")[2]: path for path in (*_KINDS, *_HUB_KINDS, *_MEMBER_KINDS)}
-        return self._ask(cluster, lambda client: listed(client, [known[kind] for kind in kinds]))
+        return self.ask(cluster, lambda client: listed(client, [known[kind] for kind in kinds]))
 
     def on_member(self, cluster: str) -> set[str]:
         """All that Isthmus could have left on a member."""
-        return self._ask(cluster, on_member)
+        return self.ask(cluster, on_member)
 
     def on_hub(self) -> set[str]:
         """All that a member could have left on the hub."""
-        return self._ask("hub", on_hub)
+        return self.ask("hub", on_hub)
 
-    def _ask(self, cluster: str, work: Callable[[Client], Awaitable[set[str]]]) -> set[str]:
+    def ask(self, cluster: str, work: Callable[[Client], Awaitable[set[str]]]) -> set[str]:
         async def asking() -> set[str]:
             async with Client(load_kubeconfig([Path(self.extra["KUBECONFIG"])], context=cluster)) as client:
                 return await work(client)

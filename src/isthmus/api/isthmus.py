@@ -258,6 +258,8 @@ class JoinRequestSpec(Wire):
     pod_ranges: Annotated[tuple[Label, ...], Meta(max_length=100)] = ()
     # It has its credential: the token it came with may go.
     received: bool = False
+    # It is a member of another set still, and asks whether it could come once it has left that.
+    moving: bool = False
 
 
 class JoinCredential(Wire):

@@ -61,6 +61,14 @@ async def give_back(client: Client, config_map: str) -> None:
         progress(f"{problem}. Going on")
 
 
+async def is_handed_over(client: Client, where: tuple[str, str]) -> bool:
+    """Whether a block of ours stands in CoreDNS' configuration."""
+    try:
+        return (await plan(client, where, undo=True)).is_needed
+    except IsthmusError:
+        return False
+
+
 async def hand_over(client: Client, where: tuple[str, str], *, undo: bool, replace: bool) -> str:
     """Have CoreDNS ask us, or no longer, and wait until pods notice; what to say of it."""
     change = await configure(client, where, undo=undo, replace_others=replace)

@@ -2,23 +2,26 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import click
 import yaml
 
 from isthmus.agent.needs import BESIDE
-from isthmus.cli.handover import give_back, hand_over, place_of
+from isthmus.cli.handover import give_back, hand_over, is_handed_over, place_of
 from isthmus.cli.install import Plain
 from isthmus.cli.output import progress
 from isthmus.cli.real import Real, real_cluster
 from isthmus.errors import Invalid
+from isthmus.install.held import Held
 from isthmus.install.homes import Agents, Home, InMember
 from isthmus.install.join import JoinOptions, join, manifests_for, nominal
 from isthmus.install.joinable import name_for, read_properties
 from isthmus.install.leave import demand_joined, leave
+from isthmus.install.move import move, outlook
 from isthmus.install.push import BesideHub
 from isthmus.install.workloads import IMAGE
 from isthmus.install.works import read_works
@@ -93,7 +96,8 @@ class Where:
 @click.option("--approved-within", default=600.0, show_default=True, metavar="SECONDS", help="How long to wait.")
 @click.option("--dns/--no-dns", default=None, help="Have its CoreDNS ask Isthmus, too; else you are asked.")
 @corefile_option
-@click.option("--dry-run", is_flag=True, help="Print what the cluster would get, and touch nothing.")
+@click.option("--move", "moves", is_flag=True, help="Out of the set that it is in; safe to repeat, too.")
+@click.option("--dry-run", is_flag=True, help="Print what the cluster would get, or what moving comes to; no more.")
 @click.option("-o", "--output", type=click.Choice(["yaml"]), default="yaml", help="How --dry-run prints it.")
 @real_cluster
 def join_command(  # noqa: PLR0913 - one parameter for each option
@@ -113,6 +117,7 @@ def join_command(  # noqa: PLR0913 - one parameter for each option
     *,
     beside_another: bool,
     dns: bool | None,
+    moves: bool,
     dry_run: bool,
 ) -> None:
     """Make a cluster a member of a set, by a token from its hub (- reads it from stdin); safe to repeat."""
@@ -131,18 +136,47 @@ def join_command(  # noqa: PLR0913 - one parameter for each option
     )
     where = Where(real, mode, hub_context, address)
     agents = Agents(image, beside_another)
+    if moves and mode == PUSH:
+        raise Invalid("--move is for agents in their cluster; with --mode push: isthmus leave, then isthmus join")
     if dry_run:
-        asyncio.run(_show(where, ticket, options, agents))
+        asyncio.run((_foretell if moves else _show)(where, ticket, options, agents))
         return
-    joined = asyncio.run(_join(where, ticket, options, agents))
+    joined = asyncio.run(_join(where, ticket, options, agents, move if moves else join))
     click.echo(f"This cluster is member {joined} of set {ticket.set}.")
     if not where.is_embedded:
         _offer_dns(real, config_map, dns)
 
 
-async def _join(where: Where, token: JoinToken, options: JoinOptions, agents: Agents) -> str:
+class _Work(Protocol):
+    """How a cluster becomes a member."""
+
+    async def __call__(
+        self, token: JoinToken, member: Client, options: JoinOptions, home: Home, *, say: Callable[[str], None]
+    ) -> Held: ...
+
+
+async def _join(where: Where, token: JoinToken, options: JoinOptions, agents: Agents, work: _Work) -> str:
     async with where.entered(agents) as (member, home):
-        return (await join(token, member, options, home, say=progress)).cluster
+        return (await work(token, member, options, home, say=progress)).cluster
+
+
+async def _foretell(where: Where, token: JoinToken, options: JoinOptions, agents: Agents) -> None:
+    async with where.entered(agents) as (member, home):
+        seen = await outlook(token, member, options, home)
+    held = seen.held
+    if held is None or (held.set, held.server) == (token.set, token.server):
+        now = "in no set" if held is None else f"in set {held.set} already"
+        click.echo(f"This cluster is {now}, so there is nothing to leave: --move would join or repair it.")
+        return
+    keeps = f", and {', '.join(seen.keeps)}" if seen.keeps else ""
+    click.echo(
+        f"""Nothing was written. Without --dry-run:
+1. {token.server} is asked whether this cluster may come into set {token.set} as {seen.name}; if not, nothing changes.
+2. {held.server} is told that {held.cluster} leaves set {held.set}: its {seen.exports} exports end there.
+3. {seen.imports} imports go: names of set {held.set} below clusterset.local answer no more. ServiceExports stay{keeps}.
+4. The cluster joins set {token.set}: its exports and that set's imports begin. In between, it is in no set.
+If it dies on the way, the same command goes on from there."""
+    )
 
 
 async def _show(where: Where, token: JoinToken, options: JoinOptions, agents: Agents) -> None:
@@ -154,6 +188,9 @@ async def _show(where: Where, token: JoinToken, options: JoinOptions, agents: Ag
 
 def _offer_dns(real: Real, config_map: str, dns: bool | None) -> None:
     command = f"isthmus dns configure{f' --context {real.context}' if real.context else ''}"
+    if dns is None and real.run(lambda client: is_handed_over(client, place_of(config_map))):
+        # By a former joining: the address to ask may be another now.
+        dns = True
     if dns is None and sys.stdin.isatty():
         dns = click.confirm(f"Have its pods find names of the set ({command})?", default=True)
     if not dns:

@@ -10,9 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from isthmus import __version__
 from isthmus.agent.needs import served_properties
 from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES
+from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import LEASES
 from isthmus.api.isthmus import HEALTHY, MEMBERS, MEMBERS_NAMESPACE, JoinRequestSpec
 from isthmus.api.scheme import Manifest
@@ -24,6 +27,7 @@ from isthmus.install.homes import Home
 from isthmus.install.joinable import (
     RIGHTS,
     Identity,
+    as_left,
     clash,
     identity,
     name_for,
@@ -33,6 +37,7 @@ from isthmus.install.kinds import whole
 from isthmus.install.manifests import MANAGER
 from isthmus.install.petition import Petition, SpentToken, hub_of
 from isthmus.install.rights import demand_rights
+from isthmus.install.uninstall import TO_UNINSTALL
 from isthmus.install.works import (
     Works,
     demand_works,
@@ -81,7 +86,7 @@ async def join(
     Raises Invalid, with nothing written, where it cannot join; Unreachable where something has to be waited for
     longer than we do, or does not answer. Then the same again goes on from there.
     """
-    joining = _Joining(token, member, options, home, say, clock)
+    joining = Joining(token, member, options, home, say, clock)
     name, seen, held = await joining.look()
     async with hub_of(token, options.proxy, clock) as petition:
         say(f"asking {token.server} to take {name} into set {token.set}")
@@ -106,7 +111,9 @@ def manifests_for(home: Home, held: Held, options: JoinOptions) -> tuple[Manifes
 
 
 @dataclass(frozen=True)
-class _Joining:
+class Joining:
+    """One joining, step by step."""
+
     token: JoinToken
     member: Client
     options: JoinOptions
@@ -114,21 +121,30 @@ class _Joining:
     say: Say
     clock: Clock
 
-    async def look(self) -> tuple[str, Identity, Held | None]:
-        """Everything that can be known before anything is written. Raises Invalid."""
+    async def look(self, *, leaving: bool = False) -> tuple[str, Identity, Held | None]:
+        """Everything that can be known before anything is written. Raises Invalid.
+
+        Of a cluster that is `leaving` a set, what it will be then counts, and not what it holds.
+        """
         token, options, member = self.token, self.options, self.member
         if problem := token_problem(token, self.clock.now()):
             raise Invalid(problem)
         await self.home.demand(token.server)
         # Rights do not depend on the name, and all that follows does on them.
-        await demand_rights(member, self._manifests(nominal(token, "nobody")), RIGHTS)
+        also = (*RIGHTS, *TO_UNINSTALL) if leaving else RIGHTS
+        await demand_rights(member, self._manifests(nominal(token, "nobody")), also)
         seen = await identity(member)
         held = await self.home.held()
         name = name_for(token, options.name, seen.properties.get(CLUSTER_ID, ""), options.context)
-        if problem := clash(name, token, seen, held, options.properties):
+        then, holds = (as_left(seen), None) if leaving else (seen, held)
+        if problem := clash(name, token, then, holds, options.properties):
             raise Invalid(f"nothing was written: {problem}")
         await demand_works(member, options.works)
-        await demand_installable(member, self._manifests(nominal(token, name)), beside=options.beside)
+        manifests = self._manifests(nominal(token, name))
+        if leaving:
+            # Those that are there bear the name of the former set.
+            manifests = tuple(each for each in manifests if each["kind"] != DEPLOYMENTS.kind)
+        await demand_installable(member, manifests, beside=options.beside)
         return name, seen, held
 
     def _manifests(self, held: Held) -> tuple[Manifest, ...]:
@@ -147,6 +163,12 @@ class _Joining:
             return held
         self.say(f"{name} is approved: {request.status.reason if request.status else ''}")
         return made
+
+    async def cleared(self, petition: Petition, name: str, seen: Identity) -> None:
+        """Have the hub say that the cluster may come, once it has left its set. Raises Invalid, Unreachable."""
+        await petition.ask(msgspec.structs.replace(self._request(name, seen), moving=True))
+        request = await petition.wait_approved(name, within=self.options.approved_within, say=self.say, leaving=True)
+        self.say(f"the hub of set {self.token.set}: {request.status.reason if request.status else ''}")
 
     def _request(self, name: str, seen: Identity) -> JoinRequestSpec:
         config = self.options.config

@@ -5,13 +5,13 @@ KEP-2149, "Implementing the CRD"; catalogue about.md, section 4 (ABOUT-12, -23, 
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from isthmus.about.rules.identity import join_problem, registered_id_problem, value_problem
 from isthmus.agent.needs import served_properties
-from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES
+from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES, CLUSTER_SET
 from isthmus.api.core import NAMESPACES
 from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, Member, MemberSpec
 from isthmus.api.meta import ObjectMeta
@@ -61,6 +61,13 @@ async def identity(member: Client) -> Identity:
     return Identity(namespace.result().metadata.uid, version.result(), values, ours)
 
 
+def as_left(seen: Identity) -> Identity:
+    """Who a cluster will be once it has left its set: in none, and under an id only if somebody else gave it that."""
+    going = {CLUSTER_ID, CLUSTER_SET} & seen.ours
+    stays = {name: value for name, value in seen.properties.items() if name not in going}
+    return replace(seen, properties=stays, ours=seen.ours - going)
+
+
 def token_problem(token: JoinToken, now: datetime) -> str:
     """Why this token need not be tried, or nothing: the hub's clock, not ours, decides about minutes."""
     if now - token.expires > CLOCKS_DIFFER:
@@ -98,7 +105,7 @@ def clash(name: str, token: JoinToken, seen: Identity, held: Held | None, wanted
     if held and (held.cluster, held.set) != (name, token.set):
         return (
             f"this cluster has joined set {held.set} as {held.cluster}: join as that, which repairs, "
-            "or leave first: isthmus leave"
+            "leave first (isthmus leave), or do both by one command: isthmus join TOKEN --move"
         )
     record = Member(metadata=ObjectMeta(name=name, namespace=token.set), spec=MemberSpec(id=name, set=token.set))
     return join_problem(record, (), uid=seen.uid, properties=seen.properties)

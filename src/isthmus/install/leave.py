@@ -4,15 +4,16 @@ Once its Member is gone, the hub's controller clears up after it there. Each ste
 on from there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Final
 
 from isthmus.agent.renewal import claims
+from isthmus.api.about import CLUSTER_PROPERTIES, CLUSTER_SET
 from isthmus.api.access import CLUSTER_ROLES
 from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import LEASES, NAMESPACES, SECRETS, SERVICES
-from isthmus.api.isthmus import HAS_LEFT, MEMBERS, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
+from isthmus.api.isthmus import HAS_LEFT, MANAGED_BY, MARKER_LABEL, MEMBERS, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Invalid, IsthmusError, NotFound, Refused, Unreachable
 from isthmus.install.held import Held
@@ -40,18 +41,25 @@ async def leave(
     *,
     crds: bool,
     say: Say,
+    keep: Collection[str] | None = None,
     clock: Clock = SYSTEM,
 ) -> int:
     """Leave the set, and remove all that joining brought, definitions only with `crds`; how many objects that were.
 
     Raises Invalid where the cluster has not joined; Unreachable, when the member is clean, where the hub could not
-    be told.
+    be told. Who leaves for another set names the ClusterProperties to `keep`: then nothing is touched before the
+    hub is told.
     """
     held = await demand_joined(member, home)
     # Without it, a former run has told the hub, and ended on its way.
     untold = await _tell(held, home.at_hub(held), say, clock) if held else ""
+    if held and untold and keep is not None:
+        raise Unreachable(
+            f"nothing was given up: {held.server}, the hub of set {held.set}, cannot be told that {held.cluster} "
+            f"leaves ({untold}). If it is gone for good: isthmus leave, then join"
+        )
     await home.vacate()
-    count = await uninstall(member, MEMBER, crds=crds, say=say, clock=clock)
+    count = await uninstall(member, MEMBER, crds=crds, say=say, keep=keep or (), clock=clock)
     await _wait_emptied(member, say, clock)
     if held and not untold:
         await _say_left(held, home.at_hub(held), clock)
@@ -95,7 +103,7 @@ async def demand_joined(member: Client, home: Home) -> Held | None:
     """
     if (held := await home.held()) is not None:
         return held
-    if await _is_half_gone(member):
+    if await is_half_gone(member):
         return None
     raise Invalid(
         f"{member.server} holds nothing that joining brought, so there is nothing to leave. What was installed "
@@ -103,8 +111,11 @@ async def demand_joined(member: Client, home: Home) -> Held | None:
     )
 
 
-async def _is_half_gone(member: Client) -> bool:
-    """Whether a former run ended on its way: the Secret goes before what else is the member's, the namespace last."""
+async def is_half_gone(member: Client) -> bool:
+    """Whether a former run ended on its way: the Secret goes before what else is the member's, the namespace last.
+
+    What a cluster on the move keeps of its properties is part of it, too.
+    """
     with suppress(NotFound):
         await member.get(SECRETS, HUB_SECRET, namespace=SYSTEM_NAMESPACE)
         return False
@@ -113,6 +124,12 @@ async def _is_half_gone(member: Client) -> bool:
         options = ListOptions(labels=f"{INSTALLATION_LABEL}={part}")
         return bool((await member.list(kind, options=options)).items)
 
+    with suppress(NotFound):
+        options = ListOptions(labels=f"{MARKER_LABEL}={MANAGED_BY}")
+        kept = {item.metadata.name for item in (await member.list(CLUSTER_PROPERTIES, options=options)).items}
+        # With the set, it is a member that did not join: `isthmus up` made it one.
+        if kept and CLUSTER_SET not in kept:
+            return True
     if await has(CLUSTER_ROLES, MEMBER) or await has(whole(DEPLOYMENTS), MEMBER) or await has(whole(SERVICES), MEMBER):
         return True
     return await has(whole(NAMESPACES), SHARED) and not await has(whole(DEPLOYMENTS), HUB)

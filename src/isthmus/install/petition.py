@@ -83,8 +83,8 @@ class Petition:
         except APIError as problem:
             raise self._refused(problem) from problem
 
-    async def wait_approved(self, name: str, *, within: float, say: Say) -> JoinRequest:
-        """Return the request once it is approved; `within` seconds."""
+    async def wait_approved(self, name: str, *, within: float, say: Say, leaving: bool = False) -> JoinRequest:
+        """Return the request once it is approved, with a credential unless it has yet to leave; `within` seconds."""
         end = self._clock.monotonic() + within
         said, pause = "", _FIRST_LOOK
         while True:
@@ -92,7 +92,7 @@ class Petition:
             status = seen.status if seen else None
             if status and status.phase == DENIED:
                 raise Invalid(f"the hub refused {name}: {status.reason}")
-            if seen and status and status.credential and status.phase in {APPROVED, JOINED}:
+            if seen and status and status.phase in {APPROVED, JOINED} and (status.credential or leaving):
                 return seen
             now = status.reason if status else ""
             if now and now != said:

@@ -4,18 +4,19 @@ Design, part 3, rule 9.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Final
 
 from isthmus.api.about import CLUSTER_PROPERTIES
 from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import CRDS, ENDPOINT_SLICES, LEASES, MANAGED_BY_LABEL, NAMESPACES, PODS, SERVICES
-from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, SYSTEM_NAMESPACE
+from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, MEMBERS, SYSTEM_NAMESPACE
 from isthmus.api.mcs import SERVICE_IMPORTS
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Conflict, NotFound, Refused, Unreachable
 from isthmus.install.kinds import IN_ORDER, PRIORITY_CLASSES, whole
+from isthmus.install.rights import Right
 from isthmus.install.workloads import HUB, INSTALLATION_LABEL, MEMBER, NAME_LABEL, SHARED
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client, DeleteOptions, ListOptions
@@ -31,6 +32,12 @@ _IMPORTED: Final = (
     (whole(SERVICES), _OURS),
     (whole(CLUSTER_PROPERTIES), _OURS),
 )
+# What it takes to uninstall a member.
+TO_UNINSTALL: Final[tuple[Right, ...]] = tuple(
+    (verb, kind.group, kind.plural, "")
+    for kind in (*(each for each in IN_ORDER if each not in {CRDS, whole(MEMBERS)}), *(each for each, _ in _IMPORTED))
+    for verb in ("list", "delete")
+)
 _AGENT: Final = "isthmus-agent"
 _HUB: Final = "isthmus-hub"
 # Seconds.
@@ -40,15 +47,18 @@ _LOOK: Final = 0.5
 _SIDE_BY_SIDE: Final = 16
 
 
-async def uninstall(client: Client, part: str, *, crds: bool, say: Say, clock: Clock = SYSTEM) -> int:
+async def uninstall(
+    client: Client, part: str, *, crds: bool, say: Say, keep: Collection[str] = (), clock: Clock = SYSTEM
+) -> int:
     """Delete one installation, HUB or MEMBER; how many objects that were.
 
     Definitions go only with `crds`, and only ours: with them goes every object of their kinds, users' too.
+    ClusterProperties named in `keep` stay.
     """
     ours = f"{INSTALLATION_LABEL}={part}"
 
     async def clear(kind: Resource[Manifest], selector: str) -> int:
-        return await _clear(client, kind, selector, clock)
+        return await _clear(client, kind, selector, clock, keep if kind.kind == CLUSTER_PROPERTIES.kind else ())
 
     if part == MEMBER:
         await _end_agent(client, clock)
@@ -124,8 +134,8 @@ async def _list(client: Client, kind: Resource[Manifest], selector: str) -> tupl
         return ()
 
 
-async def _clear(client: Client, kind: Resource[Manifest], selector: str, clock: Clock) -> int:
-    found = await _list(client, kind, selector)
+async def _clear(client: Client, kind: Resource[Manifest], selector: str, clock: Clock, keep: Collection[str]) -> int:
+    found = [each for each in await _list(client, kind, selector) if each["metadata"]["name"] not in keep]
     end = clock.monotonic() + _UNBOUND_WITHIN
     places = asyncio.Semaphore(_SIDE_BY_SIDE)
 

@@ -22,6 +22,7 @@ from isthmus.inventory.rules.joining import (
     Ticket,
     anchor,
     decide,
+    held_up,
     read_token,
     record,
     ticket,
@@ -120,6 +121,27 @@ def test_what_is_no_token_is_refused(text: str) -> None:
             request(), NAMED, [member("east", uid="u-west", set_="dev")], DENIED, "east of set dev already",
             id="a member of another set",
         ),
+        pytest.param(
+            request(moving=True), NAMED, [member("west", uid="u-west", set_="dev")], APPROVED, "once it has left",
+            id="a member of another set that will leave it",
+        ),
+        pytest.param(
+            request(moving=True), NAMED, [member("east", uid="u-west", set_="dev")], APPROVED, "once it has left",
+            id="and comes under another name",
+        ),
+        pytest.param(
+            request(moving=True), ANY, [member("west", uid="u-west", set_="dev")], PENDING, "isthmus approve west",
+            id="an admin is asked before anything is given up",
+        ),
+        pytest.param(
+            request(moving=True), NAMED, [member("west", uid="other", set_="dev")], DENIED, "taken on this hub",
+            id="moving to a name that another cluster has elsewhere",
+        ),
+        pytest.param(
+            request(moving=True), NAMED, [member("east", uid="u-west")], DENIED, "is member east of set prod",
+            id="moving within a set is no way to another name",
+        ),
+        pytest.param(request("east", moving=True), NAMED, [], DENIED, "is for cluster west", id="by false token"),
     ],
 )  # fmt: skip
 def test_what_the_hub_answers(
@@ -140,6 +162,13 @@ def test_an_admins_consent_lets_in_only_what_may_be_in() -> None:
     assert decide(request(), ANY, [], is_approved=True, now=NOW).phase == APPROVED
     taken = [member("west", uid="other")]
     assert decide(request(), ANY, taken, is_approved=True, now=NOW).phase == DENIED
+
+
+def test_a_name_waits_for_its_accounts_of_a_set_that_was_left_and_is_refused_while_it_is_a_members() -> None:
+    waits = held_up("west", "dev", [member("east", set_="dev")])
+    assert (waits.phase, waits.reason.startswith("set dev has yet to take back")) == (APPROVED, True)
+    refused = held_up("west", "dev", [member("west", set_="dev")])
+    assert (refused.phase, "taken on this hub, in set dev" in refused.reason) == (DENIED, True)
 
 
 def test_what_the_hub_records_is_not_what_the_cluster_says_of_its_pod_ranges() -> None:

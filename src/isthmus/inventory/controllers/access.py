@@ -30,6 +30,14 @@ T = TypeVar("T")
 WRITE: Final = WriteOptions(manager=HUB_MANAGER, force=True)
 
 
+class Taken(Invalid):
+    """The accounts of that name are of another set, `owner`."""
+
+    def __init__(self, cluster: str, owner: str) -> None:
+        super().__init__(f"the name {cluster} is taken on this hub, in set {owner}: join under another")
+        self.owner = owner
+
+
 @dataclass(frozen=True)
 class Rights:
     """Whose knowledge the roles are: of a member (its set, its id), and of a token (its name, for which member)."""
@@ -40,7 +48,7 @@ class Rights:
 
 
 async def give(client: Client, request: JoinRequestSpec, rights: Rights) -> None:
-    """The member's accounts and roles; safe to repeat. Raises Invalid where an account is another set's.
+    """The member's accounts and roles; safe to repeat. Raises Taken where an account is another set's.
 
     Accounts are created, never applied: of two sets that take one name at once, the second sees the first.
     """
@@ -52,9 +60,7 @@ async def give(client: Client, request: JoinRequestSpec, rights: Rights) -> None
             seen = await client.get(SERVICE_ACCOUNTS, name, namespace=MEMBERS_NAMESPACE)
             owner = (seen["metadata"].get("labels") or {}).get(SET_LABEL, request.set)
             if owner != request.set:
-                raise Invalid(
-                    f"the name {request.cluster} is taken on this hub, in set {owner}: join under another"
-                ) from None
+                raise Taken(request.cluster, owner) from None
     await grant(client, rights.of_member(request.set, request.cluster))
 
 
@@ -76,12 +82,12 @@ async def anchored(client: Client, secret: Manifest) -> str:
 
 
 async def take(client: Client, cluster: str, manifests: tuple[Manifest, ...]) -> None:
-    """All of a member's access, tokens first: they are worthless as soon as their account or Secret is gone.
+    """All of a member's access, tokens first: they are worthless as soon as the Secret is gone that they are bound to.
 
-    `manifests` are its roles. What a token that nobody has used yet may do stays.
+    `manifests` are its roles. What a token that nobody has used yet may do stays. The accounts go last: whoever joins
+    under that name, in another set, waits for them, and nothing of his is taken; and who dies on the way is
+    reminded by them.
     """
-    for account in (cluster, cluster + WORKS_SUFFIX):
-        await gone(client, SERVICE_ACCOUNTS, account, MEMBERS_NAMESPACE)
     await drop_anchors(client, cluster)
     for kind in (ROLE_BINDINGS, ROLES):
         for manifest in manifests:
@@ -92,6 +98,8 @@ async def take(client: Client, cluster: str, manifests: tuple[Manifest, ...]) ->
     for request in (await client.list(JOIN_REQUESTS, namespace=MEMBERS_NAMESPACE)).items:
         if request.status and request.status.credential and request.status.credential.account == cluster:
             await gone(client, JOIN_REQUESTS, request.metadata.name, MEMBERS_NAMESPACE)
+    for account in (cluster + WORKS_SUFFIX, cluster):
+        await gone(client, SERVICE_ACCOUNTS, account, MEMBERS_NAMESPACE)
 
 
 async def drop_anchors(client: Client, cluster: str, *, but: str = "") -> None:

@@ -20,7 +20,6 @@ from isthmus.api.isthmus import (
     JOINED,
     MEMBERS,
     MEMBERS_NAMESPACE,
-    PENDING,
     SET_LABEL,
     TOKEN_LABEL,
     JoinRequest,
@@ -29,7 +28,7 @@ from isthmus.api.isthmus import (
 )
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid, NotFound
-from isthmus.inventory.controllers.access import WRITE, Rights, anchored, drop_anchors, give, gone, grant, take
+from isthmus.inventory.controllers.access import WRITE, Rights, Taken, anchored, drop_anchors, give, gone, grant, take
 from isthmus.inventory.rules import joining
 from isthmus.inventory.rules.joining import Decision, Ticket, decide
 from isthmus.kit.clock import Clock
@@ -122,15 +121,15 @@ class Joining:
             return Done()
         decision = await self._decide(spec, of, is_approved=phase == APPROVED)
         given: Manifest = {}
-        if decision.phase == APPROVED:
+        waits = (of.expires - self._clock.now()).total_seconds()
+        if decision.phase == APPROVED and not spec.moving:
             try:
                 given = await self._admit(request.metadata.name, spec, of)
-            except Invalid as taken:
-                decision = Decision(DENIED, str(taken))
+            except Taken as taken:
+                decision = joining.held_up(spec.cluster, taken.owner, (await self._client.list(MEMBERS)).items)
+                waits = _LOOK
         await self._tell(request, decision, given)
-        if decision.phase != PENDING:
-            return Done()
-        return After((of.expires - self._clock.now()).total_seconds())
+        return Done() if given or decision.phase == DENIED else After(waits)
 
     async def _decide(self, spec: JoinRequestSpec, of: Ticket, *, is_approved: bool) -> Decision:
         if problem := self._rights.id_problem(spec.cluster):
@@ -153,14 +152,16 @@ class Joining:
         await grant(self._client, self._rights.of_token(name, spec.cluster))
         log.info("cluster admitted", extra={"cluster": spec.cluster, "set": self._set, "request": name})
         credential = {"account": spec.cluster, "secret": secret["metadata"]["name"], "uid": uid}
-        return {"credential": credential, "again": known is not None}
+        # A Lease may be there of a former membership, in this set or another.
+        has_beaten = self._feeds.leases.store.get(spec.cluster, MEMBERS_NAMESPACE) is not None
+        return {"credential": credential, "again": known is not None or has_beaten}
 
     async def _await_arrival(self, request: JoinRequest, spec: JoinRequestSpec) -> Done | After:
         """Joined once it gives signs of life by its own credential: then the token may end."""
         name = request.metadata.name
         is_heard = self._feeds.leases.store.get(spec.cluster, MEMBERS_NAMESPACE) is not None
         was_member = request.status is not None and request.status.again
-        # A cluster that joins again has a Lease by its former credential: it has to say that it has the new one.
+        # A cluster that comes again has a Lease by its former credential: it has to say that it has the new one.
         if not is_heard or (was_member and not spec.received):
             self._awaited[spec.cluster] = name
             return Done()

@@ -171,7 +171,8 @@ def decide(
     if problem := _misuse(request, of) or clash(request, members):
         return Decision(DENIED, problem)
     if is_approved or of.cluster:
-        return Decision(APPROVED, "an admin approved it" if is_approved else "its token names this cluster")
+        why = "its token names this cluster" if of.cluster else "an admin approved it"
+        return Decision(APPROVED, f"{why}; it may come once it has left its set" if request.moving else why)
     waits = f"the token names no cluster: an admin has to type: isthmus approve {request.cluster}"
     if any(member.metadata.name == request.cluster for member in members):
         # All members may know its UID: that alone proves nothing.
@@ -190,10 +191,13 @@ def _misuse(request: JoinRequestSpec, of: Ticket) -> str:
 
 
 def clash(request: JoinRequestSpec, members: Iterable[Member]) -> str:
-    """Why a cluster cannot be that member, or nothing: the name is another's, or it is a member under another."""
+    """Why a cluster cannot be that member, or nothing: the name is another's, or it is a member under another.
+
+    What one that moves is in another set, it will not be when it comes.
+    """
     for member in members:
         spec = member.spec
-        if spec is None:
+        if spec is None or (request.moving and spec.uid == request.uid and spec.set != request.set):
             continue
         where = f"set {spec.set}"
         if spec.id == request.cluster and spec.set != request.set:
@@ -206,6 +210,15 @@ def clash(request: JoinRequestSpec, members: Iterable[Member]) -> str:
         if spec.id != request.cluster and spec.uid == request.uid:
             return f"this cluster is member {spec.id} of {where} already: join under that name, or leave first"
     return ""
+
+
+def held_up(cluster: str, owner: str, members: Iterable[Member]) -> Decision:
+    """What becomes of an approved request whose name has accounts of set `owner`: of a member, or of one that left."""
+    if any(member.metadata.name == cluster for member in members):
+        return Decision(DENIED, f"the name {cluster} is taken on this hub, in set {owner}: join under another")
+    return Decision(
+        APPROVED, f"set {owner} has yet to take back what {cluster} had there, which takes a minute at most"
+    )
 
 
 def record(request: JoinRequestSpec, of: Ticket, known: Member | None, *, now: datetime) -> Manifest:
