@@ -7,6 +7,14 @@ from typing import Final
 
 from isthmus.install.roles import MEMBER_ACCOUNT_PREFIX, MEMBER_USER_PREFIX
 
+# What Kubernetes itself does to any object: collect garbage, empty namespaces, store objects in a newer version.
+# The last name is all of these where kube-controller-manager runs without a service account for each.
+KUBERNETES: Final = (
+    "system:serviceaccount:kube-system:generic-garbage-collector",
+    "system:serviceaccount:kube-system:namespace-controller",
+    "system:serviceaccount:kube-system:storage-version-migrator-controller",
+    "system:kube-controller-manager",
+)
 _USER: Final = "request.userInfo.username"
 _BY_CERTIFICATE: Final = f"{_USER}.startsWith('{MEMBER_USER_PREFIX}')"
 _BY_TOKEN: Final = f"{_USER}.startsWith('{MEMBER_ACCOUNT_PREFIX}')"

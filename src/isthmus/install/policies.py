@@ -8,7 +8,13 @@ from typing import Final
 
 from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES, CLUSTER_SET
 from isthmus.api.core import MANAGED_BY_LABEL, SERVICE_NAME_LABEL, SERVICES
-from isthmus.api.isthmus import CLUSTER_LABEL, MANAGED_BY, MARKER_LABEL, MEMBERS_NAMESPACE, NAMESPACE_LABEL
+from isthmus.api.isthmus import (
+    CLUSTER_LABEL,
+    MANAGED_BY,
+    MARKER_LABEL,
+    MEMBERS_NAMESPACE,
+    NAMESPACE_LABEL,
+)
 from isthmus.api.mcs import SERVICE_NAME_LABEL as IMPORT_NAME_LABEL
 from isthmus.api.scheme import Manifest
 from isthmus.install.admission import (
@@ -24,19 +30,12 @@ from isthmus.install.admission import (
     label,
     policy,
 )
-from isthmus.install.callers import IS_MEMBER, MEMBER, SUBJECT
+from isthmus.install.callers import IS_MEMBER, KUBERNETES, MEMBER, SUBJECT
+from isthmus.install.profiles import profile_policies
 from isthmus.install.registration import registry_policies
 from isthmus.install.roles import AGENT_USER, HUB_USER
 from isthmus.mcs.rules.exporting import INLINE_ENDPOINTS
 
-# What Kubernetes itself does to any object: collect garbage, empty namespaces, store objects in a newer version.
-# The last name is all of these where kube-controller-manager runs without a service account for each.
-_KUBERNETES: Final = (
-    "system:serviceaccount:kube-system:generic-garbage-collector",
-    "system:serviceaccount:kube-system:namespace-controller",
-    "system:serviceaccount:kube-system:storage-version-migrator-controller",
-    "system:kube-controller-manager",
-)
 # Bytes of all annotations of one object together, as Kubernetes has it; a label's prefix and name.
 _ANNOTATIONS: Final = 262_144
 _KEY: Final = 317
@@ -56,7 +55,7 @@ def hub_policies(*, hub: str = HUB_USER) -> tuple[Manifest, ...]:
             (_OWN_NAME, *_OWN_CONTENT, _NAMED_BY_CONTENT),
             # The hub's controller may clear away what a member left; it has the other verbs only to hand them on.
             when={
-                "no-admin": f"{IS_MEMBER} || !({is_one_of(*_KUBERNETES)} || {IS_ADMIN} "
+                "no-admin": f"{IS_MEMBER} || !({is_one_of(*KUBERNETES)} || {IS_ADMIN} "
                 f"|| (request.operation == 'DELETE' && {is_one_of(hub)}))"
             },
             variables=MEMBER | SUBJECT,
@@ -93,6 +92,7 @@ def hub_policies(*, hub: str = HUB_USER) -> tuple[Manifest, ...]:
             when={"member": IS_MEMBER},
             variables=MEMBER | SUBJECT,
         ),
+        *profile_policies(hub=hub),
         *registry_policies(hub=hub),
     )
 
@@ -103,7 +103,7 @@ def member_policies(*, agent: str = AGENT_USER) -> tuple[Manifest, ...]:
 
 
 def _import_policies(agent: str) -> tuple[Manifest, ...]:
-    ours = is_one_of(agent, *_KUBERNETES)
+    ours = is_one_of(agent, *KUBERNETES)
     imported = "only the Isthmus agent and cluster admins may write {}: change the ServiceExport it comes from"
     return (
         *policy(

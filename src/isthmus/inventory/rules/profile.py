@@ -46,6 +46,8 @@ from isthmus.kit.names import hashed
 
 # Facts of ours carry this suffix; a ClusterProperty of the same name is the cluster's own word, and wins (INV-18).
 SUFFIX: Final = ".isthmus.dev"
+# Names of cluster managers that begin so are ours.
+MANAGER_PREFIX: Final = "isthmus-"
 # The data keys of the Secrets that `isthmus credential grant` writes.
 TOKEN_KEY: Final = "token"  # noqa: S105 - the name of a key
 KUBECONFIG_KEY: Final = "kubeconfig"
@@ -56,7 +58,7 @@ _PEM: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----")
 
 def manager_of(cluster_set: str) -> str:
     """The unique name of a set's cluster manager: a label value (INV-2, INV-4)."""
-    name = f"isthmus-{cluster_set}"
+    name = f"{MANAGER_PREFIX}{cluster_set}"
     return name if len(name) <= _MAX_LABEL else hashed("isthmus", cluster_set, limit=_MAX_LABEL)
 
 
