@@ -1,5 +1,6 @@
 """What is tried with stolen credentials, on both kinds of server: refused, or without effect on anybody else."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
@@ -7,16 +8,19 @@ import pytest
 
 from isthmus.api.access import ROLES
 from isthmus.api.core import LEASES, SECRETS, SERVICE_ACCOUNTS
-from isthmus.api.isthmus import EXPORTED_SERVICES, MEMBERS, MEMBERS_NAMESPACE
+from isthmus.api.isthmus import CLUSTER_LABEL, EXPORTED_SERVICES, MEMBERS, MEMBERS_NAMESPACE
 from isthmus.api.meta import Object
 from isthmus.errors import APIError, Refused
 from isthmus.install.roles import HUB_USER
-from isthmus.kube.client import Client
+from isthmus.kube.client import Client, ListOptions
 from isthmus.kube.config import Config, load_kubeconfig
 from isthmus.kube.tls import Material
+from isthmus.testing.waiting import eventually
 from tests.attack.attacks import APPLICANT, ATTACKS, FOREIGN, Attack
 from tests.attack.conftest import MALLORY, VICTIM, Row, Stage
-from tests.install.conftest import ROOT, SET
+from tests.install.conftest import BY_HAND, ROOT, SET
+from tests.install.test_joining import controllers
+from tests.install.test_policies import export
 
 Act = Callable[[str], Awaitable[Client]]
 # Unauthorized, forbidden, no such verb, too large, invalid.
@@ -108,3 +112,33 @@ async def test_nobodys_token_is_good_in_another_cluster(stage: Stage, kind: str,
         # Both planes of these tests are called alike: a signature of another key is what tells them apart.
         ledger.append((kind, who.partition("-")[0], "its hub token on a member", str(caught.value.code)))
         assert caught.value.code in {401, 403}
+
+
+async def test_a_member_cannot_fill_the_hub(act: Act, stage: Stage, kind: str, ledger: list[Row]) -> None:
+    root, mallory, patch = await act(ROOT), await act(MALLORY), {"spec": {"maxExports": 3}}
+    before = await victims(root, stage)
+
+    async def flood(name: str) -> str:
+        """What the hub said; nothing if it took it."""
+        try:
+            await mallory.apply(EXPORTED_SERVICES, export(name), namespace=SET, options=BY_HAND)
+        except APIError as problem:
+            return _said(problem)
+        return ""
+
+    async def held() -> bool:
+        names = [item.metadata.name for item in (await root.list(EXPORTED_SERVICES, namespace=SET)).items]
+        return len([name for name in names if name.startswith(f"{MALLORY}.")]) <= 3
+
+    await root.merge_patch(MEMBERS, MALLORY, patch, namespace=SET)
+    async with controllers(stage.secured, SET):
+        answers = await asyncio.gather(*(flood(f"{MALLORY}.team.n{number}") for number in range(60)))
+        await eventually(held, within=30.0, what="no more is kept than it may have")
+        answers += [await flood(f"{MALLORY}.team.more{number}") for number in range(20)]
+        await eventually(held, within=30.0, what="nor later")
+        said = await flood(f"{MALLORY}.team.last")
+    assert said == "403 policy isthmus-exportedservices-are-not-too-many"
+    assert await victims(root, stage) == before
+    ledger.append((kind, MALLORY, f"{len(answers)} exports, where it may have three", said))
+    labels = ListOptions(labels=f"{CLUSTER_LABEL}={MALLORY}")
+    await root.delete_collection(EXPORTED_SERVICES, namespace=SET, options=labels)

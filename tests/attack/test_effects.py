@@ -1,9 +1,12 @@
 """What a member may write, and what nobody heeds of it: moments, addresses, names, signs of life. In a running set."""
 
+from functools import partial
+
 import pytest
 
 from isthmus.api.core import LEASES
 from isthmus.api.isthmus import EXPORT_GRANTS, EXPORTED_SERVICES, MEMBERS, MEMBERS_NAMESPACE, SILENT
+from isthmus.api.mcs import SERVICE_IMPORTS
 from isthmus.api.scheme import Manifest
 from isthmus.testing.cluster import BY_HAND
 from isthmus.testing.fleet import Fleet, Pace
@@ -78,3 +81,37 @@ async def test_what_a_member_says_of_itself_gains_it_nothing(
 
         await throughout(is_undisturbed, seconds=0.5)
         await hub.delete(LEASES, MALLORY, namespace=MEMBERS_NAMESPACE)
+
+
+async def test_names_without_end_end(make_fleet: MakeFleet, kind: str, ledger: list[Row]) -> None:
+    """Exports that come and go, of one who says that all of them are still there."""
+    async with make_fleet(["victim", "reader"], QUICK) as fleet:
+        victim, reader, hub, shop = fleet["victim"], fleet["reader"], fleet.hub.client, (fleet.namespace, "shop")
+        await victim.serve(*shop, [VICTIMS])
+        await victim.export(*shop)
+        spec: Manifest = {"id": MALLORY, "set": fleet.set, "uid": "u", "maxExports": 2}
+        await hub.apply(MEMBERS, {"metadata": {"name": MALLORY}, "spec": spec}, namespace=fleet.set, options=BY_HAND)
+        lie = {"epoch": 1, "namespaces": {fleet.namespace: {"count": 999, "digest": "lie"}}}
+        await hub.merge_patch(MEMBERS, MALLORY, {"status": {"exports": lie}}, namespace=fleet.set, subresource="status")
+
+        async def imported() -> set[str]:
+            listed = await reader.client.list(SERVICE_IMPORTS, namespace=fleet.namespace)
+            return {item.metadata.name for item in listed.items} - {"shop"}
+
+        async def is_imported(name: str) -> bool:
+            return name in await imported()
+
+        async def few() -> bool:
+            return len(await imported()) <= 2
+
+        for turn in range(3):
+            for name in (f"a{turn}", f"b{turn}"):
+                full = export(f"{MALLORY}.{fleet.namespace}.{name}")
+                full["spec"] |= {"ports": [{"port": 80}], "ipFamilies": ["IPv4"]}
+                await hub.apply(EXPORTED_SERVICES, full, namespace=fleet.set, options=BY_HAND)
+                await eventually(partial(is_imported, name), what=f"{name} is imported")
+            for name in (f"a{turn}", f"b{turn}"):
+                await hub.delete(EXPORTED_SERVICES, f"{MALLORY}.{fleet.namespace}.{name}", namespace=fleet.set)
+        await eventually(few, within=30.0, what="no more imports name it than it may have exports")
+        await reader.wait_addresses(*shop, {VICTIMS})
+        ledger.append((kind, MALLORY, "exports that went, said to be there without end", "as many as it may have"))

@@ -84,7 +84,7 @@ async def test_kubernetes_finds_nothing_to_say_of_any_expression(root: Client) -
         return found if all("typeChecking" in each.get("status", {}) for each in found) else None
 
     found = await eventually(checked, within=60.0)
-    assert len(found) == 25
+    assert len(found) == 27
     assert {each["metadata"]["name"]: each["status"]["typeChecking"] for each in found} == {
         each["metadata"]["name"]: {} for each in found
     }

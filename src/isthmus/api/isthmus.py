@@ -54,6 +54,13 @@ MAX_ENDPOINTS = 1000
 MAX_ADDRESSES = 100
 MAX_CHUNKS = 1000
 MAX_PROPERTIES = 256
+# Exports of one member, unless its Member says otherwise.
+MAX_EXPORTS = 5000
+# On the account of a member that has stored as many as it may, by the resource that it may create no more of.
+FULL_LABELS = {
+    "exportedservices": "isthmus.dev/full-of-exports",
+    "exportedendpoints": "isthmus.dev/full-of-endpoints",
+}
 
 Label = Annotated[str, Meta(max_length=63)]
 Short = Annotated[str, Meta(max_length=253)]
@@ -81,6 +88,8 @@ class MemberSpec(Wire):
     # The published address of its API server, and the PEM of the authority behind its certificate, in base64.
     server: Address = ""
     certificate_authority: Authority = ""
+    # How many exports the hub takes of it.
+    max_exports: Annotated[int, Meta(ge=0)] = MAX_EXPORTS
     health: Health = Health()
 
 

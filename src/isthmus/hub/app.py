@@ -10,6 +10,7 @@ from isthmus.about.rules.identity import registered_id_problem, set_problem
 from isthmus.api.core import LEASES
 from isthmus.api.isthmus import MEMBERS, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
 from isthmus.errors import Invalid, IsthmusError
+from isthmus.hub.allowances import allowances
 from isthmus.hub.bootstrap import bootstrap_hub
 from isthmus.hub.departures import Departures
 from isthmus.hub.standing import Standing
@@ -123,10 +124,11 @@ async def _lead(client: Client, options: HubOptions, standing: Standing, clock: 
     departures.watch(clearing)
     publishing, published = profiles(client, options.set, members, clock=clock)
     admitting, requests = joins(client, options.set, members, leases, RIGHTS, clock=clock)
+    holding, stored = allowances(client, options.set, members, clock=clock)
     manager = Manager()
-    for each in (controller, clearing, publishing, admitting):
+    for each in (controller, clearing, publishing, admitting, holding):
         manager.add(each)
-    manager.fleet.engage(Cluster("hub", client, (leases, members, published, requests)))
+    manager.fleet.engage(Cluster("hub", client, (leases, members, published, requests, *stored)))
     standing.members, standing.leases = members, leases
     try:
         await manager.run()

@@ -7,9 +7,10 @@ MCS-109, ABOUT-33). Kubernetes 1.30 and later serve them. They refuse when they 
 from typing import Final
 
 from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES, CLUSTER_SET
-from isthmus.api.core import MANAGED_BY_LABEL, SERVICE_NAME_LABEL, SERVICES
+from isthmus.api.core import MANAGED_BY_LABEL, SERVICE_ACCOUNTS, SERVICE_NAME_LABEL, SERVICES
 from isthmus.api.isthmus import (
     CLUSTER_LABEL,
+    FULL_LABELS,
     MANAGED_BY,
     MARKER_LABEL,
     MEMBERS_NAMESPACE,
@@ -92,9 +93,33 @@ def hub_policies(*, hub: str = HUB_USER) -> tuple[Manifest, ...]:
             when={"member": IS_MEMBER},
             variables=MEMBER | SUBJECT,
         ),
+        *_allowances(),
         *profile_policies(hub=hub),
         *registry_policies(hub=hub),
     )
+
+
+def _allowances() -> tuple[Manifest, ...]:
+    """Who has stored as many as it may stores no more: the hub's controller counts, and marks its account."""
+    made: list[Manifest] = []
+    for resource, full in FULL_LABELS.items():
+        marked = {"namespace": MEMBERS_NAMESPACE, "selector": {"matchLabels": {full: "full"}}}
+        made += policy(
+            f"isthmus-{resource}-are-not-too-many",
+            Scope("isthmus.dev", (resource,), (CREATE,)),
+            (
+                Check(
+                    "params.metadata.name != variables.member",
+                    says="'member ' + variables.member + ' has as many exports as it may (spec.maxExports of its "
+                    "Member): end others first, or have an admin of the hub allow more'",
+                ),
+            ),
+            when={"member": IS_MEMBER},
+            variables=MEMBER,
+            # Accounts, and not Members: a kind that was defined just now would refuse everybody for half a minute.
+            parameter=Parameter(SERVICE_ACCOUNTS.api_version, SERVICE_ACCOUNTS.kind, marked),
+        )
+    return tuple(made)
 
 
 def member_policies(*, agent: str = AGENT_USER) -> tuple[Manifest, ...]:

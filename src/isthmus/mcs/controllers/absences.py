@@ -10,6 +10,7 @@ from isthmus.kit.clock import Clock
 from isthmus.kube.informer import Change
 from isthmus.mcs.controllers.views import Views, is_genuine
 from isthmus.mcs.rules.absence import ONE_RESTORE, Facts, Memory, Roster, Verdict, doubt, judge
+from isthmus.mcs.rules.allowance import is_believed
 from isthmus.mcs.rules.names import ExportKey, ImportKey
 from isthmus.mcs.rules.versions import common
 from isthmus.runtime.reconcile import After, Done, Request
@@ -38,6 +39,8 @@ class Absences:
         self._again = again
         self._look = look
         self._imports: dict[ImportKey, frozenset[str]] = {}
+        # How many of them name a cluster.
+        self._named: Counter[str] = Counter()
         self._exports: dict[ExportKey, str] = {}
         self._by_namespace: dict[tuple[str, str], dict[ExportKey, str]] = {}
         self._deleted: dict[ImportKey, set[str]] = {}
@@ -77,7 +80,7 @@ class Absences:
 
         With each, why. `present` are those whose export is on the hub.
         """
-        missing = self._imports.get(key, frozenset()) - present
+        missing = frozenset(filter(self._is_believed, self._imports.get(key, frozenset()) - present))
         deleted = missing & self._deleted.get(key, set())
         held = {cluster: why for cluster in deleted if (why := self._doubt(ExportKey(cluster, *key)))}
         # The rest is judged all together; a namespace that goes has thousands of deletions, which are not.
@@ -118,6 +121,9 @@ class Absences:
             self._hub.members.relist()
         return After(max(min(due) - now, _LOOK))
 
+    def _is_believed(self, cluster: str) -> bool:
+        return is_believed(self.roster.known.get(cluster), self._named[cluster])
+
     def _doubt(self, export: ExportKey) -> str:
         """Why an export whose deletion was seen may still be there, by what its exporter says of itself."""
         namespace = self._by_namespace.get((export.cluster, export.namespace), {})
@@ -142,10 +148,12 @@ class Absences:
         if item is None:
             return
         key = ImportKey(item.metadata.namespace, item.metadata.name)
-        if change.after is None or change.after.status is None:
-            self._imports.pop(key, None)
-        else:
+        self._named.subtract(self._imports.pop(key, ()))
+        if change.after is not None and change.after.status is not None:
             self._imports[key] = frozenset(origin.cluster for origin in change.after.status.clusters)
+            self._named.update(self._imports[key])
+            if self._held and not all(map(self._is_believed, self._imports[key])):
+                self._ask_held()
         # A deletion that was seen is of use only while an import still names its exporter.
         if key in self._deleted:
             self._deleted[key] &= self._imports.get(key, frozenset())
