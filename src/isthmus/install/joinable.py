@@ -105,7 +105,7 @@ def clash(name: str, token: JoinToken, seen: Identity, held: Held | None, wanted
     if held and (held.cluster, held.set) != (name, token.set):
         return (
             f"this cluster has joined set {held.set} as {held.cluster}: join as that, which repairs, "
-            "leave first (isthmus leave), or do both by one command: isthmus join TOKEN --move"
+            "or leave first: isthmus leave; to leave and join by one command: isthmus join TOKEN --move"
         )
     record = Member(metadata=ObjectMeta(name=name, namespace=token.set), spec=MemberSpec(id=name, set=token.set))
     return join_problem(record, (), uid=seen.uid, properties=seen.properties)
