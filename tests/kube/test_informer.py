@@ -243,6 +243,22 @@ async def test_a_list_that_was_asked_for_and_broke_off_is_asked_for_again() -> N
         assert hub.asked(watch="true", resourceVersion="10") == 1
 
 
+async def test_a_list_that_is_asked_for_while_a_watch_resumes_is_not_put_off_until_that_ends() -> None:
+    async def asks(seen: Seen, reply: Reply) -> None:
+        informer.relist()
+        await page()(seen, reply)
+
+    hub = Hub(
+        lists=[page(piece("a")), page(piece("b"), version="20")],
+        reached=[asks, page()],
+        watches=[drops, watches()],
+    )
+    async with hub, Client(Config(hub.url)) as client:
+        informer = Informer(client, core.ENDPOINT_SLICES)
+        async with running(informer):
+            await soon(lambda: names(informer) == ["b"])
+
+
 async def test_few_objects_that_must_be_right_are_listed_again_after_each_fault() -> None:
     hub = Hub(lists=[page(piece("a")), page(piece("b"), version="20")], watches=[drops, watches()])
     async with hub, Client(Config(hub.url)) as client:

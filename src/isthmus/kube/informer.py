@@ -183,11 +183,12 @@ class Informer(Generic[T]):
                 self._resource, self.store.held, namespace=self._namespace, options=self._listing()
             )
         )
-        if not self._relist_wanted:
-            await self._watch()
+        await self._watch()
 
     async def _watch(self) -> None:
         """Take in what a watch from our version on tells, until it ends or `relist` is called."""
+        if self._relist_wanted:
+            return
         options = WatchOptions(self._selection.labels, self._selection.fields, self._version)
         watch = self._client.batches(self._resource, namespace=self._namespace, options=options)
         async with aclosing(watch) as batches:
