@@ -9,6 +9,7 @@ import pytest
 
 from isthmus.api import core
 from isthmus.api.core import EndpointSlice
+from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import FakeClock
 from isthmus.kube import informer as informers
 from isthmus.kube import transport as transports
@@ -145,6 +146,24 @@ async def test_a_fresh_list_can_be_asked_for(client: Client, namespace: str) -> 
         assert len(changes) == 1
         await client.delete(core.ENDPOINT_SLICES, "a", namespace=namespace)
         await soon(lambda: not names(informer))
+
+
+async def test_the_watch_goes_on_until_the_list_is_due_that_was_asked_for(
+    client: Client, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(informers, "Backoff", lambda *_: Backoff(2.0, 2.0, jitter=lambda: 1.0))
+    await client.create(core.ENDPOINT_SLICES, endpoint_slice("a", "10.1.0.1"), namespace=namespace)
+    informer = Informer(client, core.ENDPOINT_SLICES, namespace=namespace)
+    async with running(informer) as changes:
+        await soon(lambda: names(informer) == ["a"])
+        # What changes by a watch shows that there is one.
+        await client.create(core.ENDPOINT_SLICES, endpoint_slice("b", "10.1.0.2"), namespace=namespace)
+        await soon(lambda: names(informer) == ["a", "b"])
+        informer.relist()
+        await client.delete(core.ENDPOINT_SLICES, "a", namespace=namespace)
+        await soon(lambda: names(informer) == ["b"])
+        assert changes[-1].seen
+        await soon(lambda: informer.fresh_lists == 2)
 
 
 async def test_another_selection_takes_the_place_of_the_first(client: Client, namespace: str) -> None:
