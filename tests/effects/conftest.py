@@ -162,7 +162,7 @@ def client() -> Manifest:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stage(short_folder: Path) -> Iterator[Stage]:
     """The set, up for all of these tests."""
     if reason := without_nodes():

@@ -110,7 +110,7 @@ class CommandLine:
         return done.stdout if done.returncode == 0 else ""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def short_folder() -> Iterator[Path]:
     """A folder whose path leaves room for the names of Unix sockets."""
     folder = Path(tempfile.mkdtemp(prefix="isthmus-", dir="/tmp"))
@@ -118,7 +118,7 @@ def short_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def isthmus(short_folder: Path) -> Iterator[CommandLine]:
     """A set of two clusters, up for all tests of the session, with namespace prod and a customer in west."""
     if reason := without_nodes():
@@ -131,7 +131,7 @@ def isthmus(short_folder: Path) -> Iterator[CommandLine]:
     isthmus("down")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(isthmus: CommandLine) -> CommandLine:
     """The set with the shop of docs/shop.yaml exported from east, and answering in west."""
     manifest = Path(__file__).parents[2] / "docs" / "shop.yaml"
