@@ -148,9 +148,10 @@ def _chosen(vector: Vector, matchers: Sequence[Matcher]) -> Vector:
 
 def _matches(labels: dict[str, str], matcher: Matcher) -> bool:
     value = labels.get(matcher.name, "")
-    if matcher.op == MatchOp.Equal or matcher.op == MatchOp.NotEqual:  # they cannot be hashed
-        return (value == matcher.value) == (matcher.op == MatchOp.Equal)
-    return (re.fullmatch(matcher.value, value) is not None) == (matcher.op == MatchOp.Re)
+    is_equal = value == matcher.value
+    fits = re.fullmatch(matcher.value, value) is not None
+    ways = ((MatchOp.Equal, is_equal), (MatchOp.NotEqual, not is_equal), (MatchOp.Re, fits), (MatchOp.NotRe, not fits))
+    return next(holds for op, holds in ways if op == matcher.op)
 
 
 def _called(call: Call, scrapes: Scrapes, at: float) -> Vector:

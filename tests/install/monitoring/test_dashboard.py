@@ -3,17 +3,14 @@
 import json
 from itertools import combinations
 
-from isthmus.api.scheme import Manifest
 from isthmus.install.monitoring.dashboard import dashboard
 from isthmus.install.monitoring.panels import ROWS
 
 
-def overlap(one: Manifest, other: Manifest) -> bool:
-    return (
-        one["x"] < other["x"] + other["w"]
-        and other["x"] < one["x"] + one["w"]
-        and one["y"] < other["y"] + other["h"]
-        and other["y"] < one["y"] + one["h"]
+def overlap(one: dict[str, int], other: dict[str, int]) -> bool:
+    return all(
+        one[side] < other[side] + other[size] and other[side] < one[side] + one[size]
+        for side, size in (("x", "w"), ("y", "h"))
     )
 
 

@@ -89,7 +89,7 @@ def _panel(panel: Panel) -> Manifest:
 
 def _target(query: Query, kind: str, letter: str) -> Manifest:
     made: Manifest = {"refId": letter, "datasource": _SOURCE, "expr": query.expr, "legendFormat": query.legend}
-    return made | {"table": {"format": "table", "instant": True}, "stat": {"instant": True}}.get(kind, {"range": True})
+    return made | _ASKED.get(kind, {"range": True})
 
 
 def _colours(panel: Panel) -> Manifest:
@@ -103,6 +103,7 @@ def _colours(panel: Panel) -> Manifest:
 
 
 # By kind of panel.
+_ASKED: Final[dict[str, Manifest]] = {"table": {"format": "table", "instant": True}, "stat": {"instant": True}}
 _OPTIONS: Final[dict[str, Manifest]] = {
     "stat": {"colorMode": "background", "textMode": "value_and_name", "reduceOptions": {"calcs": ["lastNotNull"]}},
     "timeseries": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}},
