@@ -49,7 +49,7 @@ def _variables() -> Iterator[Manifest]:
         ("set", "Cluster set", "label_values(isthmus_build_info, set)"),
         ("member", "Member", 'label_values(isthmus_build_info{set=~"$set"}, member)'),
     ):
-        yield {"name": name, "label": label, "query": query, "definition": query} | chosen
+        yield {"name": name, "label": label, "query": query} | chosen
 
 
 def _laid_out(rows: Iterable[Row]) -> Iterator[Manifest]:
@@ -105,9 +105,24 @@ def _colours(panel: Panel) -> Manifest:
 # By kind of panel.
 _ASKED: Final[dict[str, Manifest]] = {"table": {"format": "table", "instant": True}, "stat": {"instant": True}}
 _OPTIONS: Final[dict[str, Manifest]] = {
-    "stat": {"colorMode": "background", "textMode": "value_and_name", "reduceOptions": {"calcs": ["lastNotNull"]}},
-    "timeseries": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}},
-    "state-timeline": {"showValue": "never", "mergeValues": True},
+    "stat": {
+        "colorMode": "background",
+        "graphMode": "none",
+        "textMode": "value_and_name",
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+    },
+    "timeseries": {
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    },
+    "state-timeline": {
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False, "calcs": []},
+        "tooltip": {"mode": "single", "sort": "none"},
+        "showValue": "never",
+        "mergeValues": True,
+        "rowHeight": 0.9,
+    },
+    "table": {"showHeader": True, "cellHeight": "sm"},
 }
 _TRANSFORMED: Final[dict[str, Manifest]] = {
     "table": {
