@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from promql_parser import parse
 
@@ -13,6 +14,7 @@ from isthmus.agent import app as agent
 from isthmus.api.isthmus import EXPORT_GRANTS
 from isthmus.api.scheme import Manifest
 from isthmus.dns import app as dns
+from isthmus.errors import Unreachable
 from isthmus.hub import app as hub
 from isthmus.install.monitoring.alerts import ALERTS
 from isthmus.install.monitoring.panels import expressions
@@ -133,6 +135,7 @@ def demand_exposed(exposed: dict[str, tuple[str, set[str]]]) -> None:
         assert (kind in {"counter", "histogram"}) == wanted.rises, f"{wanted.name} is a {kind}: {expr}"
 
 
+@pytest.mark.timeout(240)
 async def test_a_healthy_set_exposes_all_that_is_asked_for_and_each_fault_fires_its_alerts(
     embedded_fleet: Callable[..., Fleet], tmp_path: Path
 ) -> None:
@@ -169,25 +172,25 @@ async def test_a_healthy_set_exposes_all_that_is_asked_for_and_each_fault_fires_
             assert firing["IsthmusMemberSilent"] == [{"set": fleet.set, "member": "east"}]
 
             await fleet.hub.host.stop()
-            away = ("IsthmusHubUnreachable", "IsthmusNobodyLeads", "IsthmusCannotFollow")
+            away = ("IsthmusHubUnreachable", "IsthmusNobodyLeads")
             firing = await prometheus.wait_firing(*away, what="the hub is away")
             assert firing["IsthmusHubUnreachable"] == [who]
             assert firing["IsthmusNobodyLeads"] == [{"set": fleet.set, "lease": f"isthmus-hub-{fleet.set}"}]
-            assert "member" not in firing["IsthmusCannotFollow"][0]
             await fleet.hub.host.start()
             await prometheus.wait_firing("IsthmusMemberSilent", what="the hub is back")
             fleet.agents["east"] = await fleet.start_agent("east")
             await prometheus.wait_firing(what="all is well again")
 
             await west.host.stop()
-            # Its agent gives up the lead that it can not renew, and its heartbeat; its DNS server answers from memory.
-            gone = ("IsthmusNobodyLeads", "IsthmusCannotFollow", "IsthmusMemberSilent")
-            firing = await prometheus.wait_firing(*gone, what="west's API server is away")
-            assert firing["IsthmusNobodyLeads"] == [who | {"lease": "isthmus-agent"}]
-            assert firing["IsthmusMemberSilent"] == [who]
+
+            async def both_say_so() -> bool:
+                await prometheus.scrape()
+                found = prometheus.firing().get("IsthmusCannotFollow", [])
+                return [labels.get("member") for labels in found] in (["west", None], [None, "west"])
+
+            await eventually(both_say_so, what="agent and DNS server cannot follow their cluster")
             await query(server)
             await west.host.start()
-            await prometheus.wait_firing(what="west is back")
 
 
 async def test_a_dns_server_that_can_not_read_its_cluster_fires(
@@ -206,7 +209,7 @@ async def test_a_dns_server_that_can_not_read_its_cluster_fires(
                 try:
                     await query(server, 1)
                     await prometheus.scrape()
-                except OSError:
+                except (OSError, Unreachable):
                     return False
                 return True
 
