@@ -1,6 +1,7 @@
 """`isthmus install` and `isthmus dns configure` as they are typed."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from isthmus.errors import Invalid
 from isthmus.install.credential import contained
 from isthmus.install.hub import HubOptions, hub_manifests
 from isthmus.install.member import MemberOptions, member_manifests
+from isthmus.install.monitoring.alerts import rules
+from isthmus.install.monitoring.dashboard import dashboard
+from isthmus.install.monitoring.objects import monitoring_manifests
 from isthmus.testing.cluster import TestCluster
 from tests.clusters import cluster
 from tests.conftest import EMBEDDED
@@ -51,6 +55,18 @@ def test_manifests_are_printed_and_nothing_is_touched(tmp_path: Path, monkeypatc
     assert tuple(yaml.safe_load_all(member.output)) == member_manifests(MemberOptions("prod", "east", contained(file)))
     for output in (hub.output, member.output):
         assert "&id" not in output
+
+
+def test_alerts_and_dashboard_are_printed_for_whoever_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    objects = tuple(yaml.safe_load_all(typed("install monitoring --namespace watch --label release=prometheus").output))
+    assert objects == monitoring_manifests("watch", {"release": "prometheus"})
+    assert yaml.safe_load(typed("install monitoring -o rules").output) == rules()
+    assert json.loads(typed("install monitoring -o dashboard").output) == dashboard()
+    refused = typed("install monitoring --label release")
+    assert (refused.exit_code, "write NAME=VALUE" in refused.output) == (2, True)
 
 
 @pytest.mark.parametrize(

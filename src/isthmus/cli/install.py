@@ -1,6 +1,7 @@
 """`isthmus install`: hub and members on real clusters."""
 
 import functools
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ import click
 import yaml
 
 from isthmus.agent.needs import BESIDE
+from isthmus.api.isthmus import SYSTEM_NAMESPACE
+from isthmus.api.names import is_label_value, is_qualified_name
 from isthmus.api.scheme import Manifest
 from isthmus.cli.handover import give_back
 from isthmus.cli.output import progress
@@ -18,10 +21,15 @@ from isthmus.install.apply import install
 from isthmus.install.credential import contained, member_credential
 from isthmus.install.hub import HubOptions, hub_manifests
 from isthmus.install.member import MemberOptions, member_manifests
+from isthmus.install.monitoring.alerts import rules
+from isthmus.install.monitoring.dashboard import dashboard
+from isthmus.install.monitoring.objects import monitoring_manifests
 from isthmus.install.uninstall import uninstall
 from isthmus.install.workloads import HUB, IMAGE, MEMBER
 from isthmus.kube.client import Client
 
+# Expressions and sentences stay on their lines.
+WIDE = 1000
 set_option = click.option("--set", "set_name", required=True, metavar="NAME", help="The cluster set.")
 cluster_option = click.option("--cluster", required=True, metavar="ID", help="The id under which the hub knows it.")
 
@@ -37,6 +45,19 @@ class Plain(yaml.SafeDumper):
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - of all alike
         """Never."""
         return True
+
+
+class Label(click.ParamType[tuple[str, str]]):
+    """`NAME=VALUE`."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Both. Raises click.BadParameter."""
+        name, equals, text = str(value).partition("=")
+        if not (equals and is_qualified_name(name) and is_label_value(text)):
+            self.fail(f"{value!r}: write NAME=VALUE, as kubectl label takes it", param, ctx)
+        return name, text
 
 
 @dataclass(frozen=True)
@@ -127,6 +148,33 @@ def credential_command(set_name: str, cluster: str, server: str, days: int, real
     end = f"kubectl -n {made.namespace} delete secret {made.secret}"
     progress(f"Good until {made.expires:%Y-%m-%d %H:%M} UTC. To end it now: {end}")
     click.echo(made.kubeconfig, nl=False)
+
+
+@install_command.command(
+    "monitoring",
+    epilog="Example:  isthmus install monitoring --label release=prometheus | kubectl apply -f -",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["yaml", "rules", "dashboard"]),
+    default="yaml",
+    show_default=True,
+    help="Objects for Prometheus' operator and Grafana's sidecar; a file of rules; the dashboard to import.",
+)
+@click.option("--namespace", default=SYSTEM_NAMESPACE, show_default=True, help="Where the objects are to be.")
+@click.option(
+    "--label", "labels", multiple=True, type=Label(), metavar="NAME=VALUE", help="On all objects, as operators want."
+)
+def monitoring_command(output: str, namespace: str, labels: tuple[tuple[str, str], ...]) -> None:
+    """Print alerts for Prometheus and a dashboard for Grafana; touches nothing."""
+    if output == "dashboard":
+        click.echo(json.dumps(dashboard(), indent=2))
+    elif output == "rules":
+        click.echo(yaml.dump(rules(), Dumper=Plain, sort_keys=False, width=WIDE), nl=False)
+    else:
+        manifests = monitoring_manifests(namespace, dict(labels))
+        click.echo(yaml.dump_all(manifests, Dumper=Plain, sort_keys=False, width=WIDE), nl=False)
 
 
 @install_command.command("uninstall", epilog="Example:  isthmus install uninstall member --context east")
