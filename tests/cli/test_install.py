@@ -94,7 +94,8 @@ async def test_the_dns_of_a_cluster_is_shown_configured_and_given_back(cluster: 
     assert "+clusterset.local:53 {" in shown.output
     assert await text(cluster.client, where) == KUBEADM
     told = await typed_beside(command)
-    assert "CoreDNS is told: clusterset.local is answered by Isthmus" in told.output
+    assert "dns/coredns (CoreDNS): asks Isthmus about clusterset.local" in told.stderr
+    assert "The cluster's DNS is told: clusterset.local is answered by Isthmus" in told.output
     assert "clusterset.local:53 {" in await text(cluster.client, where)
     assert "as it should be" in (await typed_beside(f"{command} --dry-run")).output
     assert "no longer answered" in (await typed_beside(f"{command} --undo")).output
