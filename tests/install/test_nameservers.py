@@ -142,6 +142,16 @@ async def test_a_coredns_by_the_name_of_kube_dns_is_none(client: Client) -> None
     assert not (await find(client, COREDNS)).uses_stubs
 
 
+async def test_a_corefile_that_comes_to_take_in_others_keeps_our_block_and_gives_it_back(client: Client) -> None:
+    await have(client, {COREDNS: KUBEADM})
+    await configure(client, COREDNS, undo=False)
+    more = "import custom/*.server\n"
+    await have(client, {COREDNS: ((await texts(client))[COREDNS] or "") + more})
+    assert await changed(client, COREDNS, undo=False) == []
+    await configure(client, COREDNS, undo=True)
+    assert await texts(client) == {COREDNS: KUBEADM + more}
+
+
 async def test_a_cache_that_does_not_read_stub_domains_gets_a_block(client: Client) -> None:
     before = {KUBE_DNS: TWO, CACHE: STOCK}
     await have(client, before)

@@ -12,7 +12,7 @@ from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import CONFIG_MAPS
 from isthmus.api.scheme import Manifest
 from isthmus.errors import NotFound, Refused
-from isthmus.install.corefile import imports
+from isthmus.install.corefile import BEGIN, imports
 from isthmus.install.kinds import DAEMON_SETS, whole
 from isthmus.kube.client import Client
 
@@ -89,7 +89,8 @@ async def find(client: Client, config_map: tuple[str, str]) -> Nameservers:
     namespaces = tuple(dict.fromkeys((config_map[0], _USUAL)))
     corefile = await _read(client, Place(*config_map, COREFILE))
     custom = None
-    if imports(corefile.text or ""):
+    # A block of ours that is in the Corefile already, from before it took in others, stays there.
+    if imports(corefile.text or "") and BEGIN not in (corefile.text or ""):
         custom = await _read(client, Place(corefile.namespace, _CUSTOM, _CUSTOM_KEY))
     caches = [await _read(client, Place(each, name, COREFILE, CACHE)) for each in namespaces for name in CACHES]
     found = tuple(each for each in caches if each.text)
