@@ -135,4 +135,4 @@ async def test_every_place_is_shown_and_said_in_a_line(cluster: TestCluster, kin
     main = KUBEADM.replace("    ready\n", "    multicluster clusterset.local\n")
     await client.merge_patch(CONFIG_MAPS, "coredns", {"data": {"Corefile": main}}, namespace=where[0])
     left = await typed_beside(f"{command} --config-map dns/coredns")
-    assert "dns/coredns (CoreDNS): line 7: its plugin `multicluster` answers" in left.stderr
+    assert "dns/coredns (CoreDNS): line 6: its plugin `multicluster` answers" in left.stderr
