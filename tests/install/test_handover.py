@@ -25,13 +25,17 @@ ZONE = "clusterset.local:53"
 
 async def coredns(cluster: TestCluster, name: str, corefile: str) -> tuple[str, str]:
     """A cluster whose CoreDNS has this configuration; where it is."""
-    client = cluster.client
     await cluster.namespace(name)
-    await client.apply(CONFIG_MAPS, config_map(name, "coredns", Corefile=corefile), options=BY_HAND)
+    await cluster.client.apply(CONFIG_MAPS, config_map(name, "coredns", Corefile=corefile), options=BY_HAND)
+    await have_our_service(cluster.client)
+    return name, "coredns"
+
+
+async def have_our_service(client: Client) -> None:
+    """There is somebody to ask, or at least an address."""
     await client.apply(whole(NAMESPACES), namespace(SYSTEM_NAMESPACE, {}), options=BY_HAND)
     ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
     await client.apply(whole(SERVICES), service(DNS_SERVICE, ports), options=BY_HAND)
-    return name, "coredns"
 
 
 def config_map(where: str, name: str, **data: str) -> Manifest:

@@ -21,7 +21,7 @@ from isthmus.testing.cluster import TestCluster
 from tests.clusters import cluster
 from tests.install.conftest import BY_HAND
 from tests.install.test_corefile import KUBEADM, OTHERS, STOCK
-from tests.install.test_handover import changed, config_map, coredns
+from tests.install.test_handover import changed, config_map, have_our_service
 from tests.install.test_stubdomains import RIVAL, TWO
 
 __all__ = ["cluster"]
@@ -41,7 +41,7 @@ TOLD = {
 @pytest.fixture
 async def client(cluster: TestCluster) -> AsyncIterator[Client]:
     """A cluster with our DNS server's Service, and no DNS of its own yet; it has none afterwards either."""
-    await coredns(cluster, "dns-n", KUBEADM)
+    await have_our_service(cluster.client)
     yield cluster.client
     for _, name in KEYS:
         with suppress(NotFound):
