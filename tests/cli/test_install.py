@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from isthmus.api.core import CONFIG_MAPS, NAMESPACES
 from isthmus.api.isthmus import MEMBERS
+from isthmus.cli.handover import asked
 from isthmus.cli.main import cli
 from isthmus.errors import Invalid
 from isthmus.install.credential import contained
@@ -18,11 +19,13 @@ from isthmus.install.member import MemberOptions, member_manifests
 from isthmus.install.monitoring.alerts import rules
 from isthmus.install.monitoring.dashboard import dashboard
 from isthmus.install.monitoring.objects import monitoring_manifests
+from isthmus.install.nameservers import USUAL_COREDNS
 from isthmus.testing.cluster import TestCluster
 from tests.clusters import cluster
 from tests.conftest import EMBEDDED
-from tests.install.test_corefile import KUBEADM
-from tests.install.test_handover import coredns, text
+from tests.install.conftest import BY_HAND
+from tests.install.test_corefile import KUBEADM, STOCK
+from tests.install.test_handover import config_map, coredns, text
 
 __all__ = ["cluster"]
 
@@ -110,7 +113,8 @@ async def test_the_dns_of_a_cluster_is_shown_configured_and_given_back(cluster: 
     assert "+clusterset.local:53 {" in shown.output
     assert await text(cluster.client, where) == KUBEADM
     told = await typed_beside(command)
-    assert "CoreDNS is told: clusterset.local is answered by Isthmus" in told.output
+    assert "dns/coredns (CoreDNS): asks Isthmus about clusterset.local" in told.stderr
+    assert "The cluster's DNS is told: clusterset.local is answered by Isthmus" in told.output
     assert "clusterset.local:53 {" in await text(cluster.client, where)
     assert "as it should be" in (await typed_beside(f"{command} --dry-run")).output
     assert "no longer answered" in (await typed_beside(f"{command} --undo")).output
@@ -119,3 +123,32 @@ async def test_the_dns_of_a_cluster_is_shown_configured_and_given_back(cluster: 
     assert "write NAMESPACE/NAME" in wrong.output
     await cluster.client.delete(CONFIG_MAPS, "coredns", namespace="dns")
     await cluster.client.delete(NAMESPACES, "dns")
+
+
+@pytest.mark.parametrize("kind", [EMBEDDED], indirect=True)
+async def test_every_place_is_shown_and_said_in_a_line(cluster: TestCluster, kind: str) -> None:
+    client, where = cluster.client, await coredns(cluster, "dns", KUBEADM)
+    for name, data in (("coredns", {"Corefile": KUBEADM}), ("node-local-dns", {"Corefile": STOCK})):
+        await client.apply(CONFIG_MAPS, config_map("kube-system", name, **data), options=BY_HAND)
+    label = {"metadata": {"labels": {"addonmanager.kubernetes.io/mode": "Reconcile"}}}
+    await client.merge_patch(CONFIG_MAPS, "node-local-dns", label, namespace="kube-system")
+    assert await asked(client, USUAL_COREDNS) == "CoreDNS and NodeLocal DNSCache"
+    command = f"dns configure --kubeconfig {cluster.host.kubeconfig}"
+    shown = (await typed_beside(f"{command} --dry-run")).output
+    assert "+++ kube-system/coredns/Corefile (wanted)" in shown
+    assert "+++ kube-system/node-local-dns/Corefile (wanted)" in shown
+    told = (await typed_beside(command)).stderr.splitlines()
+    assert "kube-system/coredns (CoreDNS): asks Isthmus about clusterset.local" in told
+    assert any("node-local-dns" in line and "its add-on manager will write it anew" in line for line in told)
+    assert not await asked(client, USUAL_COREDNS)
+    await client.apply(CONFIG_MAPS, config_map("kube-system", "kube-dns", stubDomains="{}"), options=BY_HAND)
+    shown = (await typed_beside(f"{command} --dry-run")).output
+    assert '+{"clusterset.local":["' in shown
+    told = (await typed_beside(command)).stderr.splitlines()
+    assert any("(NodeLocal DNSCache): nothing else answers" in line for line in told)
+    undone = (await typed_beside(f"{command} --undo")).stderr
+    assert "kube-system/kube-dns (kube-dns): as it was before Isthmus" in undone
+    main = KUBEADM.replace("    ready\n", "    multicluster clusterset.local\n")
+    await client.merge_patch(CONFIG_MAPS, "coredns", {"data": {"Corefile": main}}, namespace=where[0])
+    left = await typed_beside(f"{command} --config-map dns/coredns")
+    assert "dns/coredns (CoreDNS): line 6: its plugin `multicluster` answers" in left.stderr

@@ -10,11 +10,11 @@ import click
 import yaml
 
 from isthmus.agent.needs import BESIDE
-from isthmus.cli.handover import give_back, hand_over, place_of
+from isthmus.cli.handover import asked, give_back, hand_over, place_of
 from isthmus.cli.install import Plain
 from isthmus.cli.output import progress
 from isthmus.cli.real import Real, real_cluster
-from isthmus.errors import Invalid
+from isthmus.errors import Invalid, IsthmusError
 from isthmus.install.homes import Agents, Home, InMember
 from isthmus.install.join import JoinOptions, join, manifests_for, nominal
 from isthmus.install.joinable import name_for, read_properties
@@ -91,7 +91,7 @@ class Where:
 @click.option("--image", default=IMAGE, show_default=True, help="The image of Isthmus.")
 @click.option(BESIDE, is_flag=True, help="Though another implementation of multicluster services is at work.")
 @click.option("--approved-within", default=600.0, show_default=True, metavar="SECONDS", help="How long to wait.")
-@click.option("--dns/--no-dns", default=None, help="Have its CoreDNS ask Isthmus, too; else you are asked.")
+@click.option("--dns/--no-dns", default=None, help="Have its own DNS ask Isthmus, too; else you are asked.")
 @corefile_option
 @click.option("--dry-run", is_flag=True, help="Print what the cluster would get, and touch nothing.")
 @click.option("-o", "--output", type=click.Choice(["yaml"]), default="yaml", help="How --dry-run prints it.")
@@ -154,12 +154,22 @@ async def _show(where: Where, token: JoinToken, options: JoinOptions, agents: Ag
 
 def _offer_dns(real: Real, config_map: str, dns: bool | None) -> None:
     command = f"isthmus dns configure{f' --context {real.context}' if real.context else ''}"
+    where = place_of(config_map)
     if dns is None and sys.stdin.isatty():
-        dns = click.confirm(f"Have its pods find names of the set ({command})?", default=True)
+        try:
+            servers = real.run(lambda client: asked(client, where))
+        except IsthmusError as problem:
+            # It has joined all the same.
+            click.echo(f"Its pods do not find names of the set: {problem}")
+            return
+        if not servers:
+            click.echo(f"Its DNS is told already. See how:  {command} --dry-run")
+            return
+        dns = click.confirm(f"Have its pods find names of the set, by {servers} ({command})?", default=True)
     if not dns:
         click.echo(f"Have its pods find names of the set:  {command}")
         return
-    click.echo(real.run(lambda client: hand_over(client, place_of(config_map), undo=False, replace=False)))
+    click.echo(real.run(lambda client: hand_over(client, where, undo=False, replace=False)))
 
 
 @click.command("leave", epilog="Example:  isthmus leave --context west")
