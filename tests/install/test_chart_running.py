@@ -27,7 +27,7 @@ from isthmus.install.kinds import BY_KIND, PRIORITY_CLASSES, whole
 from isthmus.install.member import MemberOptions, member_manifests
 from isthmus.install.uninstall import uninstall
 from isthmus.install.workloads import HUB, MEMBER
-from isthmus.kube.client import Client, ListOptions
+from isthmus.kube.client import Client, ListOptions, WriteOptions
 from isthmus.kube.config import load_kubeconfig
 from isthmus.kube.tokens import request_token
 from isthmus.testing.waiting import eventually
@@ -102,7 +102,12 @@ async def test_a_hub_is_installed_upgraded_and_uninstalled_and_what_people_made_
     assert "isthmus token create" in helm.done("install", "ours", hub, BY_HAND, *options(chosen))
     for manifest in hub_manifests(HubOptions("prod", ("east", "west"))):
         assert holds(await found(admin, manifest), manifest), manifest
-    grant = {"metadata": {"name": "open"}, "spec": {"namespaces": ["shop"], "clusters": ["east"]}}
+    grant: Manifest = {
+        "apiVersion": EXPORT_GRANTS.api_version,
+        "kind": EXPORT_GRANTS.kind,
+        "metadata": {"name": "open"},
+    }
+    grant |= {"spec": {"namespaces": ["shop"], "clusters": ["east"]}}
     await admin.create(whole(EXPORT_GRANTS), grant, namespace="prod")
 
     changed = {"set": "prod", "members": ["east"], "image": "localhost/isthmus:next", "replicas": 3}
@@ -176,7 +181,7 @@ async def test_what_was_installed_by_hand_is_taken_over_when_asked_and_the_names
     after = await admin.get(whole(MEMBERS), "east", namespace="prod")
     assert (after["metadata"]["uid"], after["spec"]) == (before["metadata"]["uid"], before["spec"])
     helm.done("uninstall", "ours")
-    await admin.create(whole(NAMESPACES), {"metadata": {"name": "theirs"}})
+    await admin.apply(whole(NAMESPACES), {"metadata": {"name": "theirs"}}, options=WriteOptions(manager="test"))
     code, said = helm.typed("install", "ours", str(charts / "isthmus-hub"), BY_HAND, "--set=set=theirs")
     assert code != 0
     assert 'Namespace "theirs" in namespace "" exists and cannot be imported' in said
@@ -189,7 +194,10 @@ async def test_before_an_upgrade_older_definitions_are_renewed_and_newer_ones_ar
     hub = (str(charts / "isthmus-hub"), PROD)
     helm.done("install", "ours", *hub, BY_HAND)
     for name, release in (("members", "v0.0.1"), ("exportgrants", "v9.0.0")):
-        patch = {"metadata": {"labels": {OUR_RELEASE_LABEL: release}}, "spec": {"names": {"shortNames": ["edited"]}}}
+        patch = {
+            "metadata": {"labels": {OUR_RELEASE_LABEL: release}},
+            "spec": {"names": {"shortNames": [f"edited-{name}"]}},
+        }
         await admin.merge_patch(CRDS, f"{name}.isthmus.dev", patch)
     with helm.start("upgrade", "ours", *hub, "--timeout=90s") as upgrade:
         await _run_job(admin, helm, tmp_path)
@@ -199,7 +207,7 @@ async def test_before_an_upgrade_older_definitions_are_renewed_and_newer_ones_ar
     assert "shortNames" not in renewed["spec"]["names"]
     assert renewed["metadata"]["labels"][OUR_RELEASE_LABEL] != "v0.0.1"
     kept = await admin.get(CRDS, "exportgrants.isthmus.dev")
-    assert kept["spec"]["names"]["shortNames"] == ["edited"]
+    assert kept["spec"]["names"]["shortNames"] == ["edited-exportgrants"]
     for kind, namespace in ((JOBS, "default"), (CLUSTER_ROLES, "")):
         assert not await find(admin, kind, "isthmus-definitions-hub", namespace)
 
