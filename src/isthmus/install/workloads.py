@@ -22,6 +22,8 @@ IMAGE: Final = f"localhost/isthmus:{__version__}"
 INSTALLATION_LABEL: Final = "isthmus.dev/installation"
 HUB, MEMBER, SHARED = "hub", "member", "shared"
 PRIORITY: Final = "isthmus"
+# By kind too: a set may be called like either.
+_SHARED: Final = {(NAMESPACES.kind, SYSTEM_NAMESPACE), (PRIORITY_CLASSES.kind, PRIORITY)}
 METRICS_PORT: Final = 8080
 NAME_LABEL: Final = "app.kubernetes.io/name"
 # The image's own user.
@@ -171,7 +173,7 @@ def installation(part: str, manifests: Iterable[Manifest]) -> tuple[Manifest, ..
     """The same, in order, each labelled as ours and as of this installation."""
     labelled = []
     for manifest in manifests:
-        whose = SHARED if manifest["metadata"]["name"] in {SYSTEM_NAMESPACE, PRIORITY} else part
+        whose = SHARED if (manifest["kind"], manifest["metadata"]["name"]) in _SHARED else part
         labels = dict(manifest["metadata"].get("labels", {})) | {INSTALLATION_LABEL: whose}
         # A Service with our marker would be one that stands in for an import.
         if manifest["kind"] != SERVICES.kind:
