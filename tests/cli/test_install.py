@@ -8,7 +8,8 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from isthmus.api.core import CONFIG_MAPS, NAMESPACES
+from isthmus.api.core import CONFIG_MAPS, CRDS, NAMESPACES
+from isthmus.api.crds import HUB_CRDS
 from isthmus.api.isthmus import MEMBERS
 from isthmus.cli.handover import asked
 from isthmus.cli.main import cli
@@ -20,6 +21,7 @@ from isthmus.install.monitoring.alerts import rules
 from isthmus.install.monitoring.dashboard import dashboard
 from isthmus.install.monitoring.objects import monitoring_manifests
 from isthmus.install.nameservers import USUAL_COREDNS
+from isthmus.install.workloads import Tuning
 from isthmus.testing.cluster import TestCluster
 from tests.clusters import cluster
 from tests.conftest import EMBEDDED
@@ -58,6 +60,32 @@ def test_manifests_are_printed_and_nothing_is_touched(tmp_path: Path, monkeypatc
     assert tuple(yaml.safe_load_all(member.output)) == member_manifests(MemberOptions("prod", "east", contained(file)))
     for output in (hub.output, member.output):
         assert "&id" not in output
+    tuned = typed("install hub --set prod --silent-after 45 --replicas 3 --log-level DEBUG -o yaml")
+    options = HubOptions("prod", silent_after=45.0, tuning=Tuning(3, "DEBUG"))
+    assert tuple(yaml.safe_load_all(tuned.output)) == hub_manifests(options)
+
+
+def test_charts_are_written_and_nothing_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    both = typed(f"install chart --output {tmp_path}")
+    assert both.output.split() == [str(tmp_path / "isthmus-hub"), str(tmp_path / "isthmus-member")]
+    assert (tmp_path / "isthmus-member" / "values.yaml").exists()
+    assert typed(f"install chart member --output {tmp_path}").output.split() == [str(tmp_path / "isthmus-member")]
+
+
+def test_definitions_are_not_renewed_by_the_account_of_a_pod_outside_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    refused = typed("install definitions hub --in-cluster")
+    assert "not in a pod" in str(refused.exception)
+
+
+@pytest.mark.parametrize("kind", [EMBEDDED], indirect=True)
+async def test_definitions_are_made_alone(cluster: TestCluster, kind: str) -> None:
+    where = f"--kubeconfig {cluster.host.kubeconfig}"
+    assert "7 objects are in place" in (await typed_beside(f"install definitions hub {where}")).output
+    assert not (await cluster.client.list(MEMBERS)).items
+    for each in HUB_CRDS:
+        await cluster.client.delete(CRDS, each["metadata"]["name"])
 
 
 def test_alerts_and_dashboard_are_printed_for_whoever_reads_them(
