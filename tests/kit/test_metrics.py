@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Iterator
+from contextvars import copy_context
 
 import pytest
 
@@ -100,11 +101,14 @@ def test_what_is_made_for_a_while_is_asked_for_that_long_though_something_holds_
         lasting = Part(2)
         with metered_until_left():
             passing = Part(3)
+            # As a task does that was begun here.
+            kept = copy_context()
             assert meters.totals()[DONE] == {("shop",): 5}
         assert meters.totals()[DONE] == {("shop",): 2}
         later = Part(4)
         assert meters.totals()[DONE] == {("shop",): 6}
     assert [part.done for part in (lasting, passing, later)] == [2, 3, 4]
+    assert kept
 
 
 def test_for_a_while_nobody_counts_either_where_nobody_asks() -> None:
