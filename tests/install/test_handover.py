@@ -132,7 +132,9 @@ async def test_coredns_own_multicluster_plugin_is_left_unless_it_is_to_be_replac
     blocks = [block for block in read(await text(client, where)) if block.serves("clusterset.local")]
     assert [block.body[-1].split()[0] for block in blocks] == ["forward"]
     # Asked once, it need not be asked again.
-    assert not await changed(client, where, undo=False)
+    (again,) = await configure(client, where, undo=False)
+    assert not again.is_needed
+    assert not again.left
     await configure(client, where, undo=True)
     assert await text(client, where) == main
 
