@@ -85,7 +85,12 @@ COREDNS = Program("coredns")
 PAUSE = Program("pause")
 HELM = Program(
     "helm",
-    facts=(f"helm.sh/helm/v3/internal/version.version=v{HELM_VERSION}",),
+    # Which Kubernetes it takes for there where none is asked: else 1.20.
+    facts=(
+        f"helm.sh/helm/v3/internal/version.version=v{HELM_VERSION}",
+        f"helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor={VERSION.split('.')[0]}",
+        f"helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor={VERSION.split('.')[1]}",
+    ),
     package="helm.sh/helm/v3/cmd/helm",
 )
 

@@ -53,6 +53,7 @@ def _hook(weight: int, manifest: Manifest) -> Manifest:
         "helm.sh/hook": "pre-install,pre-upgrade",
         "helm.sh/hook-weight": str(weight),
         "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+        "helm.sh/hook-output-log-policy": "hook-failed",
     }
     return manifest | {"metadata": manifest["metadata"] | {"annotations": annotations}}
 
