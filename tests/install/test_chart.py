@@ -28,12 +28,13 @@ def helm(tmp_path: Path) -> Helm:
     return helm_at(tmp_path / "helm")
 
 
-@pytest.fixture
-def charts(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def charts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with both charts."""
+    folder = tmp_path_factory.mktemp("charts")
     for part in PARTS:
-        write_chart(tmp_path / "charts", part)
-    return tmp_path / "charts"
+        write_chart(folder, part)
+    return folder
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -136,6 +136,15 @@ async def test_a_hub_is_installed_upgraded_and_uninstalled_and_what_people_made_
 
     helm.done("install", "another-name", hub, BY_HAND, PROD)
     assert await find(admin, whole(DEPLOYMENTS), "isthmus-hub", SYSTEM_NAMESPACE)
+    helm.done("uninstall", "another-name")
+    # What Helm leaves goes when it is asked for.
+    assert await uninstall(admin, HUB, crds=True, say=lambda _: None) > 0
+    for kind, name in (
+        *((whole(NAMESPACES), name) for name in ("prod", MEMBERS_NAMESPACE, SYSTEM_NAMESPACE)),
+        (CRDS, "members.isthmus.dev"),
+        (PRIORITY_CLASSES, "isthmus"),
+    ):
+        assert not await find(admin, kind, name), name
 
 
 async def test_hub_and_member_live_in_one_cluster_and_go_one_by_one(helm: Helm, charts: Path, admin: Client) -> None:
@@ -154,18 +163,6 @@ async def test_hub_and_member_live_in_one_cluster_and_go_one_by_one(helm: Helm, 
     helm.done("uninstall", "member")
     assert not await find(admin, whole(DEPLOYMENTS), "isthmus-agent", SYSTEM_NAMESPACE)
     assert await find(admin, CRDS, "serviceexports.multicluster.x-k8s.io")
-
-
-async def test_what_helm_leaves_goes_when_it_is_asked_for(helm: Helm, charts: Path, admin: Client) -> None:
-    helm.done("install", "ours", str(charts / "isthmus-hub"), BY_HAND, PROD)
-    helm.done("uninstall", "ours")
-    assert await uninstall(admin, HUB, crds=True, say=lambda _: None) > 0
-    for kind, name in (
-        *((whole(NAMESPACES), name) for name in ("prod", MEMBERS_NAMESPACE, SYSTEM_NAMESPACE)),
-        (CRDS, "members.isthmus.dev"),
-        (PRIORITY_CLASSES, "isthmus"),
-    ):
-        assert not await find(admin, kind, name), name
 
 
 async def test_what_was_installed_by_hand_is_taken_over_when_asked_and_the_namespace_of_others_never(

@@ -88,7 +88,7 @@ HELM = Program(
     # Which Kubernetes it takes for there where none is asked: else 1.20.
     facts=(
         f"helm.sh/helm/v3/internal/version.version=v{HELM_VERSION}",
-        f"helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor={VERSION.split('.')[0]}",
+        f"helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor={VERSION.split('.', maxsplit=1)[0]}",
         f"helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor={VERSION.split('.')[1]}",
     ),
     package="helm.sh/helm/v3/cmd/helm",
