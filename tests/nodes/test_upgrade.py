@@ -76,7 +76,6 @@ async def images(site: Site) -> set[str]:
 
 
 # Two upgrades of everything.
-@pytest.mark.xfail(reason="open: about one request in a hundred does not resolve its name meanwhile", strict=False)
 @pytest.mark.timeout(300, func_only=True)
 @pytest.mark.requirement("MCS-30", "MCS-45")
 async def test_no_request_is_lost_while_everything_is_upgraded_and_put_back(east: Site, west: Site, prod: str) -> None:
