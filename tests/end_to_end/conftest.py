@@ -91,23 +91,17 @@ class CommandLine:
 
     def curl(self, cluster: str, url: str = URL) -> str:
         """One answer got by stock curl in the customer's pod; empty if there was none."""
-        words = (
-            "exec",
-            "--set",
-            self.name,
-            "-n",
-            "prod",
-            cluster,
-            "customer",
-            "--",
-            "curl",
-            "-sf",
-            "--max-time",
-            "2",
-            url,
-        )
-        done = self(*words)
+        done = self.inside(cluster, "curl", "-sf", "--max-time", "2", url)
         return done.stdout if done.returncode == 0 else ""
+
+    def answered(self, cluster: str, times: int) -> int:
+        """How many of so many requests, one after the other, had an answer."""
+        once = f"curl -sf --max-time 2 -o /dev/null {URL} && echo"
+        return len(self.inside(cluster, "sh", "-c", f"for i in $(seq {times}); do {once}; done").stdout)
+
+    def inside(self, cluster: str, *command: str) -> subprocess.CompletedProcess[str]:
+        """A command in the customer's pod."""
+        return self("exec", "--set", self.name, "-n", "prod", cluster, "customer", "--", *command)
 
 
 @pytest.fixture(scope="package")

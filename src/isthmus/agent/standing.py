@@ -1,5 +1,6 @@
 """How one agent process stands: whether it leads, hears its hub, and what its cluster shares and gets."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -34,6 +35,10 @@ IMPORTS_NOT_READY: Final = Metric(
 ENDPOINTS: Final = Metric("isthmus_imported_endpoints", GAUGE, "Endpoints in imported EndpointSlices.")
 
 
+# Seconds that a standby which takes over has for reading before it counts as not ready.
+TAKEOVER: Final = 30.0
+
+
 class Standing:
     """Filled in by the process as it goes; `waiting_for` is what it cannot begin without, `token` how it is known."""
 
@@ -41,23 +46,30 @@ class Standing:
         self.waiting_for = "the cluster"
         self.agent: Agent | None = None
         self.token: Material | None = None
+        self._stood_by = -math.inf
         self._clock = clock
 
     def readiness(self) -> Readiness:
-        """Ready while another leads, and while the hub is away: what is imported goes on serving."""
+        """Ready while another leads, and while the hub is away: what is imported goes on serving.
+
+        Who stood by when last asked is ready while it takes over, for TAKEOVER seconds.
+        """
         if self.waiting_for:
             return Readiness(ready=False, notes=(f"waiting for {self.waiting_for}",))
+        now = self._clock.monotonic()
         if self.agent is None:
+            self._stood_by = now
             return Readiness(ready=True, notes=("another agent leads",))
+        is_taking_over = now - self._stood_by < TAKEOVER
         views = self.agent.views
         if not all(informer.synced for informer in views.member.as_cluster().informers):
-            return Readiness(ready=False, notes=("leading", "reading the cluster"))
+            return Readiness(ready=is_taking_over, notes=("leading", "reading the cluster"))
         since = views.hub.own.failing_since
         if since is not None:
-            age = self._clock.monotonic() - since
+            age = now - since
             return Readiness(ready=True, notes=("leading", f"HubUnreachable for {age:.0f} s: {views.hub.own.problem}"))
         if not views.hub.synced:
-            return Readiness(ready=False, notes=("leading", "reading the hub"))
+            return Readiness(ready=is_taking_over, notes=("leading", "reading the hub"))
         return Readiness(ready=True, notes=("leading",))
 
     def samples(self) -> Iterator[Sample]:
