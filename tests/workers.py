@@ -15,8 +15,8 @@ from execnet import Channel, RemoteError
 # Folders that go with another one, never beside it. Node clusters, and real processes under faults and load, share what
 # the machine has once (cgroups, interfaces), and judge by bounds in seconds.
 GO_WITH = {"versions": "nodes", "conformance": "nodes", "faults": "nodes", "effects": "end_to_end"}
-# The piece of work that takes as long as all others together.
-LONGEST = "nodes"
+# The piece of work that comes last, when nothing else runs: pods that start late fail by their bounds.
+ALONE = "nodes"
 # A worker begins a test when it knows which one follows: its fixtures depend on that.
 AHEAD = 3
 # Seconds for workers to take down what they have started.
@@ -42,11 +42,11 @@ def piece_of(name: str) -> str:
 
 
 def pieces(names: Sequence[str]) -> list[list[int]]:
-    """Indices of tests, by piece: the longest first, then those with most tests."""
+    """Indices of tests, by piece: those with most tests first, the one that runs alone last."""
     found: dict[str, list[int]] = {}
     for index, name in enumerate(names):
         found.setdefault(piece_of(name), []).append(index)
-    return sorted(found.values(), key=lambda piece: (piece_of(names[piece[0]]) != LONGEST, -len(piece)))
+    return sorted(found.values(), key=lambda piece: (piece_of(names[piece[0]]) == ALONE, -len(piece)))
 
 
 class Pieces:
@@ -98,14 +98,16 @@ class Pieces:
             self._is_scheduled = True
             self._waiting.extend(deque(piece) for piece in pieces(names))
             # Each its first, before one of them has a second.
-            for worker in self.nodes[: len(self._waiting)]:
-                self._begun[worker] = self._waiting.popleft()
+            for worker in self.nodes:
+                if self._waiting and not self._is_next_alone():
+                    self._begun[worker] = self._waiting.popleft()
         for worker in self.nodes:
             self._fill(worker)
 
     def mark_test_complete(self, node: Worker, item_index: int, duration: float = 0) -> None:
         self._sent[node].remove(item_index)
-        self._fill(node)
+        for worker in self.nodes:
+            self._fill(worker)
 
     def remove_node(self, node: Worker) -> str | None:
         """Take back what a worker did not do; the test that it died of, if it did."""
@@ -117,17 +119,33 @@ class Pieces:
         return self._names[node][died_of]
 
     def _fill(self, worker: Worker) -> None:
-        if worker.shutting_down:
-            return
         sent = self._sent[worker]
-        if not self._begun[worker] and len(sent) < 2 and self._waiting:
-            self._begun[worker] = self._waiting.popleft()
-        begun = self._begun[worker]
-        if more := [begun.popleft() for _ in range(min(len(begun), AHEAD - len(sent)))]:
-            sent += more
-            worker.send_runtest_some(more)
-        if not self._waiting and not begun:
+        while not worker.shutting_down:
+            begun = self._begun[worker]
+            if more := [begun.popleft() for _ in range(min(len(begun), AHEAD - len(sent)))]:
+                sent += more
+                worker.send_runtest_some(more)
+            if begun or (self._waiting and len(sent) > 1):
+                return
+            if not self._waiting:
+                worker.shutdown()
+            elif self._may_take_next(worker):
+                self._begun[worker] = self._waiting.popleft()
+            else:
+                return
+
+    def _may_take_next(self, worker: Worker) -> bool:
+        """What runs alone waits for the last worker, until the others have done all of theirs."""
+        if not self._is_next_alone():
+            return True
+        others = [each for each in self.nodes if each is not worker]
+        if any(not each.shutting_down for each in others):
             worker.shutdown()
+        return not worker.shutting_down and not any(self._sent[each] for each in others)
+
+    def _is_next_alone(self) -> bool:
+        names = next(iter(self._names.values()))
+        return piece_of(names[self._waiting[0][0]]) == ALONE
 
 
 WORKERS = pytest.StashKey[list[Worker]]()

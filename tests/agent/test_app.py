@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.agent.agent import Duty
+from isthmus.agent.agent import Agent, Duty
 from isthmus.agent.app import AgentOptions, run, serve
+from isthmus.agent.standing import Standing
 from isthmus.api.about import CLUSTER_PROPERTIES
 from isthmus.api.core import ENDPOINT_SLICES, LEASES, SERVICES
 from isthmus.api.isthmus import SYSTEM_NAMESPACE
 from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
 from isthmus.errors import Invalid
 from isthmus.hub.bootstrap import bootstrap_member
+from isthmus.kit.clock import SYSTEM
+from isthmus.kit.probes import Readiness
 from isthmus.testing.cluster import EmbeddedHost, TestCluster
 from isthmus.testing.fleet import Fleet
 from isthmus.testing.waiting import eventually, throughout
@@ -209,6 +212,34 @@ async def test_of_two_agents_one_works_and_the_other_takes_over(make_fleet: Make
         assert second.running
         await second.kill()
         fleet.agents["east"] = await fleet.start_agent("east")
+
+
+async def test_a_standby_that_takes_over_is_ready_all_the_while_and_one_that_begins_by_leading_once_it_has_read(
+    embedded_fleet: MakeFleet,
+) -> None:
+    async with embedded_fleet() as fleet:
+        await exported(fleet)
+        standby, said = Standing(SYSTEM), list[Readiness]()
+        async with fleet["east"].connect() as member, fleet.hub.connect() as hub, asyncio.TaskGroup() as tasks:
+            duty = Duty("east", fleet.set, "east-agent-2")
+            working = tasks.create_task(serve(duty, member=member, hub=hub, standing=standby))
+            await eventually(lambda: notes_of(standby.readiness(), "another agent leads"))
+            await fleet.agents["east"].kill()
+            while not said or said[-1].notes != ("leading",):
+                said.append(standby.readiness())
+                await asyncio.sleep(0)
+            working.cancel()
+        assert {notes for each in said for notes in each.notes} >= {"reading the cluster", "reading the hub"}
+        assert all(each.ready for each in said)
+        first = Standing(SYSTEM)
+        first.waiting_for = ""
+        first.agent = Agent(duty, member=fleet["east"].client, hub=fleet.hub.client)
+        assert first.readiness() == Readiness(ready=False, notes=("leading", "reading the cluster"))
+        fleet.agents["east"] = await fleet.start_agent("east")
+
+
+async def notes_of(readiness: Readiness, wanted: str) -> bool:
+    return wanted in readiness.notes
 
 
 async def test_a_cluster_that_was_away_catches_up(embedded_fleet: MakeFleet) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from isthmus.agent.renewal import Claims, claims, in_file, in_secret, renew, until_due
+from isthmus.agent.renewal import Claims, claims, in_file, in_secret, life_left, renew, until_due
 from isthmus.api.core import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest
@@ -60,6 +60,21 @@ def test_a_token_is_renewed_at_half_of_its_life(hour: int, hours: int) -> None:
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     seen = Claims("east", "east-x", "s", noon, noon + timedelta(hours=24))
     assert until_due(seen, noon + timedelta(hours=hour), 0.5) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("hour", "left"),
+    [
+        pytest.param(0, 1.0, id="new"),
+        pytest.param(18, 0.25, id="late"),
+        pytest.param(30, 0.0, id="over"),
+    ],
+)
+def test_what_is_left_of_a_token_s_life_is_a_share_of_it(hour: int, left: float) -> None:
+    about = {"namespace": MEMBERS_NAMESPACE, "serviceaccount": {"name": "east"}, "secret": {"name": "x"}}
+    token = Material("token", jwt(iat=0, exp=86_400, **{"kubernetes.io": about}).encode())
+    assert life_left(token, datetime(1970, 1, 1, tzinfo=UTC) + timedelta(hours=hour)) == left
+    assert life_left(Material("token", b"opaque"), datetime(1970, 1, 1, tzinfo=UTC)) is None
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ class Stages:
         return self.made[kind]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stages(kept: Kept) -> Stages:
     return Stages(kept)
 
@@ -101,7 +101,7 @@ async def act(stage: Stage) -> AsyncIterator[Callable[[str], Awaitable[Client]]]
 Row = tuple[str, str, str, str]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ledger(request: pytest.FixtureRequest) -> Iterator[list[Row]]:
     """What was tried, by whom, on what kind of server, and what came of it; printed at the end."""
     rows: list[Row] = []

@@ -13,7 +13,7 @@ import msgspec
 
 from isthmus.api.core import MANAGED_BY_LABEL, EndpointConditions, EndpointPort, Service
 from isthmus.api.isthmus import RESERVED_IPS_ANNOTATION
-from isthmus.api.mcs import DERIVED_SERVICE_ANNOTATION, HEADLESS, ServiceImport
+from isthmus.api.mcs import DERIVED_SERVICE_ANNOTATION, HEADLESS, ServiceImport, ServiceImportStatus
 from isthmus.api.meta import Condition, ObjectMeta
 from isthmus.mcs.rules import conditions, constituent, exporting, hints, importing, merge, names, ports, slices
 
@@ -227,6 +227,15 @@ def conflicts_unsaid() -> None:
     changed(conditions, "export_conditions", silent)
 
 
+def slices_unannounced() -> None:
+    """An import's status does not say whether it has slices."""
+
+    def silent(sound: Callable[..., ServiceImportStatus], *args: object, **more: object) -> ServiceImportStatus:
+        return msgspec.structs.replace(sound(*args, **more), endpoint_slice_objects="")
+
+    changed(conditions, "import_status", silent)
+
+
 BROKEN = (
     Broken("precedence by cluster name", ("E-54",), by_cluster_name),
     Broken("union of labels", ("C-3", "E-51"), union_of_labels),
@@ -239,6 +248,7 @@ BROKEN = (
     Broken("endpoints of a cluster without export", ("E-30",), without_export),
     Broken("headless without ipFamilies", ("C-25",), no_families_of_headless),
     Broken("slices without managed-by", ("C-16",), unmanaged),
+    Broken("slices not announced", ("C-28",), slices_unannounced),
     Broken("another clusterset IP on conflict", ("E-32",), new_address_on_conflict),
     Broken("unready endpoints lead", ("E-29",), unready_too),
     Broken("labels of the Service exported", ("E-38",), labels_of_the_service),

@@ -15,7 +15,7 @@ from tests.conformance.proofs import chosen
 from tests.conftest import EMBEDDED
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def judged() -> Iterator[Set]:
     """A set whose agents may be swapped."""
     if reason := without_nodes():
@@ -30,7 +30,7 @@ def judged() -> Iterator[Set]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def report_of(judged: Set, request: pytest.FixtureRequest) -> Callable[[str], Report]:
     """The report of a suite, run once, with the checks that were asked for."""
     reports: dict[str, Report] = {}

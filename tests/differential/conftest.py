@@ -27,7 +27,7 @@ class Pair:
         return report(sequence, ours, theirs)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Both, with a namespace for each sequence."""
     if not binary().exists():

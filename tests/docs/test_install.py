@@ -19,7 +19,7 @@ from isthmus.kit.dns.client import resolve
 from isthmus.kit.dns.records import Type
 from isthmus.testing.fleet import Fleet
 from isthmus.testing.waiting import eventually
-from tests.fleets import embedded_fleet
+from tests.fleets import by_token, embedded_fleet
 from tests.kit.test_probes import ask
 from tests.real.ports import free_ports
 
@@ -39,15 +39,16 @@ def documented(process: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-async def served(port: int) -> dict[str, tuple[str, ...]]:
-    """The same, of what a process serves."""
+async def served(port: int, *, who: frozenset[str] = frozenset()) -> dict[str, tuple[str, ...]]:
+    """The same, of what a process serves; all of it says `who` the process is."""
     _, text = await ask(port, "/metrics")
     found = {}
     for family in text_string_to_metric_families(text):
         if family.name.startswith("isthmus_"):
             name = family.name + ("_total" if family.type == "counter" else "")
             labels = {label for sample in family.samples for label in sample.labels} - {"le"}
-            found[name] = (*sorted(labels), family.documentation)
+            assert labels >= who
+            found[name] = (*sorted(labels - who), family.documentation)
     return found
 
 
@@ -91,7 +92,9 @@ async def test_the_agent_s_probes_and_metrics_are_as_they_are_documented(
         await fleet.agents["west"].kill()
         await east.serve(ns, "shop", ["10.1.0.7", "10.1.0.8"])
         await east.export(ns, "shop")
-        hub_config, config = fleet.hub.host.kubeconfig, fleet["west"].host.kubeconfig
+        config, hub_config = fleet["west"].host.kubeconfig, tmp_path / "hub.kubeconfig"
+        hub_config.write_text(await by_token(fleet, "west"))
+        who = f'{{member="west",set="{fleet.set}"}}'
 
         def process(port: int) -> Coroutine[object, object, None]:
             return agent.run(agent.AgentOptions(hub_config, config, "west", fleet.set, metrics=("127.0.0.1", port)))
@@ -101,10 +104,10 @@ async def test_the_agent_s_probes_and_metrics_are_as_they_are_documented(
 
             async def is_counted() -> bool:
                 _, text = await ask(port, "/metrics")
-                return "isthmus_imports 1.0" in text and "isthmus_imported_endpoints 2.0" in text
+                return f"isthmus_imports{who} 1.0" in text and f"isthmus_imported_endpoints{who} 2.0" in text
 
             await eventually(is_counted, what="the import and its endpoints are counted")
-            assert await served(port) == documented("agent")
+            assert await served(port, who=frozenset({"set", "member"})) == documented("agent")
             assert await ask(port, "/readyz") == (200, "ok\nleading\n")
             await fleet.hub.host.stop()
 
@@ -113,7 +116,7 @@ async def test_the_agent_s_probes_and_metrics_are_as_they_are_documented(
                 return code == 200 and "HubUnreachable for " in text
 
             await eventually(says_so, what="the agent says that the hub is away, and stays ready")
-            assert "isthmus_hub_reachable 0.0" in (await ask(port, "/metrics"))[1]
+            assert f"isthmus_hub_reachable{who} 0.0" in (await ask(port, "/metrics"))[1]
             await fleet.hub.host.start()
 
 
@@ -132,8 +135,8 @@ async def test_the_hub_s_probes_and_metrics_are_as_they_are_documented(embedded_
                 return await ask(port, "/readyz") == (200, "ok\nleading\n")
 
             await eventually(leads, within=30.0, what="it leads after the other")
-            assert await served(port) == documented("hub")
-            assert 'isthmus_members{health="Healthy"} 1.0' in (await ask(port, "/metrics"))[1]
+            assert await served(port, who=frozenset({"set"})) == documented("hub")
+            assert f'isthmus_members{{health="Healthy",set="{fleet.set}"}} 1.0' in (await ask(port, "/metrics"))[1]
 
 
 async def test_the_dns_server_s_probes_and_metrics_are_as_they_are_documented(

@@ -79,11 +79,11 @@ class Stage:
         return self.isthmus(*pod, "sh", "-c", command).stdout
 
     def asked(
-        self, where: str, name: str, *, times: int = 12, zone: str = "clusterset.local", port: int = 80, pause: int = 0
+        self, where: str, name: str, *, times: int = 12, zone: str = "clusterset.local", port: int = 80
     ) -> Counter[str]:
-        """Who answered so many requests from there, each over a connection of its own, `pause` seconds apart."""
+        """Who answered so many requests from there, each over a connection of its own."""
         url = shlex.quote(f"http://{name}.{NAMESPACE}.svc.{zone}:{port}/")
-        once = f"curl -sf --max-time 2 {url} || printf {NOBODY}; echo; sleep {pause}"
+        once = f"curl -sf --max-time 2 {url} || printf {NOBODY}; echo"
         return Counter(self.inside(where, f"for i in $(seq {times}); do {once}; done").split())
 
     def wait_asked(
@@ -162,7 +162,7 @@ def client() -> Manifest:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stage(short_folder: Path) -> Iterator[Stage]:
     """The set, up for all of these tests."""
     if reason := without_nodes():

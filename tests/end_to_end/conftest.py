@@ -91,26 +91,20 @@ class CommandLine:
 
     def curl(self, cluster: str, url: str = URL) -> str:
         """One answer got by stock curl in the customer's pod; empty if there was none."""
-        words = (
-            "exec",
-            "--set",
-            self.name,
-            "-n",
-            "prod",
-            cluster,
-            "customer",
-            "--",
-            "curl",
-            "-sf",
-            "--max-time",
-            "2",
-            url,
-        )
-        done = self(*words)
+        done = self.inside(cluster, "curl", "-sf", "--max-time", "2", url)
         return done.stdout if done.returncode == 0 else ""
 
+    def answered(self, cluster: str, times: int) -> int:
+        """How many of so many requests, one after the other, had an answer."""
+        once = f"curl -sf --max-time 2 -o /dev/null {URL} && echo"
+        return len(self.inside(cluster, "sh", "-c", f"for i in $(seq {times}); do {once}; done").stdout)
 
-@pytest.fixture(scope="session")
+    def inside(self, cluster: str, *command: str) -> subprocess.CompletedProcess[str]:
+        """A command in the customer's pod."""
+        return self("exec", "--set", self.name, "-n", "prod", cluster, "customer", "--", *command)
+
+
+@pytest.fixture(scope="package")
 def short_folder() -> Iterator[Path]:
     """A folder whose path leaves room for the names of Unix sockets."""
     folder = Path(tempfile.mkdtemp(prefix="isthmus-", dir="/tmp"))
@@ -118,7 +112,7 @@ def short_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def isthmus(short_folder: Path) -> Iterator[CommandLine]:
     """A set of two clusters, up for all tests of the session, with namespace prod and a customer in west."""
     if reason := without_nodes():
@@ -131,7 +125,7 @@ def isthmus(short_folder: Path) -> Iterator[CommandLine]:
     isthmus("down")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(isthmus: CommandLine) -> CommandLine:
     """The set with the shop of docs/shop.yaml exported from east, and answering in west."""
     manifest = Path(__file__).parents[2] / "docs" / "shop.yaml"

@@ -28,18 +28,18 @@ def test_a_killed_process_comes_back_and_requests_go_on(shop: CommandLine, unit:
     try:
         os.kill(int(str(before["pid"])), signal.SIGKILL)
         eventually(lambda: shop.units()[unit]["pid"] not in {0, before["pid"]}, f"{unit} is back", RECOVERY)
-        eventually(lambda: all(shop.curl("west") for _ in range(5)), "the shop answers again", RECOVERY)
+        eventually(lambda: shop.answered("west", 5) == 5, "the shop answers again", RECOVERY)
     finally:
         over.set()
         load.join()
-    assert [shop.curl("west") != "" for _ in range(20)] == [True] * 20, "a request sent after recovery failed"
+    assert shop.answered("west", 20) == 20, "a request sent after recovery failed"
     assert shop.units()[unit]["state"] == "running"
 
 
 def _requests(shop: CommandLine, over: threading.Event) -> None:
     end = time.monotonic() + 2 * RECOVERY
     while not over.is_set() and time.monotonic() < end:
-        shop.curl("west")
+        shop.answered("west", 10)
 
 
 def test_a_killed_supervisor_takes_all_with_it_and_up_goes_on_from_the_files(shop: CommandLine) -> None:

@@ -10,7 +10,7 @@ from tests.faults.fleet import RealFleet
 from tests.real.build import binary
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def whole(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RealFleet]:
     """The set; only where `make real` has built a control plane."""
     if not binary().exists():

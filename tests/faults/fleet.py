@@ -44,7 +44,8 @@ class Pace:
     """How fast the set's clockwork runs, in seconds."""
 
     heartbeat: float = 1.5
-    silent_after: float = 6.0
+    # A heartbeat may come that much late: an outage of 3 s, and the longest back-off that such a one leads to.
+    silent_after: float = 9.0
     brake: float = 10.0
 
 

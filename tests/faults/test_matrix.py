@@ -8,7 +8,7 @@ from tests.faults.matrix import CUT, FROZEN, KILLED, PARTS, REFUSED, Fault, suff
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # Seconds. The first is short of a verdict, the second is not.
-SHORT, LONG = 3.0, 9.0
+SHORT, LONG = 3.0, 12.0
 WAYS = {
     "hub's API server": (KILLED, FROZEN, CUT),
     "hub's etcd": (KILLED, FROZEN, CUT),

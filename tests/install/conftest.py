@@ -147,7 +147,7 @@ class Kept:
         return self.made[kind]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     kept = Kept(tmp_path_factory.mktemp("secured"))
     try:

@@ -1,4 +1,4 @@
-"""CoreDNS' configuration in a cluster, changed and given back, on both kinds of cluster."""
+"""What a cluster's own DNS is told, and what it is given back, on both kinds of cluster."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import CONFIG_MAPS, NAMESPACES, SERVICES
 from isthmus.api.isthmus import SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest
-from isthmus.errors import Conflict, Invalid
+from isthmus.errors import Conflict, Invalid, NotFound
 from isthmus.install.corefile import read
 from isthmus.install.handover import carry_out, configure, plan, restart, wait_answering
 from isthmus.install.kinds import whole
@@ -25,13 +25,17 @@ ZONE = "clusterset.local:53"
 
 async def coredns(cluster: TestCluster, name: str, corefile: str) -> tuple[str, str]:
     """A cluster whose CoreDNS has this configuration; where it is."""
-    client = cluster.client
     await cluster.namespace(name)
-    await client.apply(CONFIG_MAPS, config_map(name, "coredns", Corefile=corefile), options=BY_HAND)
+    await cluster.client.apply(CONFIG_MAPS, config_map(name, "coredns", Corefile=corefile), options=BY_HAND)
+    await have_our_service(cluster.client)
+    return name, "coredns"
+
+
+async def have_our_service(client: Client) -> None:
+    """There is somebody to ask, or at least an address."""
     await client.apply(whole(NAMESPACES), namespace(SYSTEM_NAMESPACE, {}), options=BY_HAND)
     ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
     await client.apply(whole(SERVICES), service(DNS_SERVICE, ports), options=BY_HAND)
-    return name, "coredns"
 
 
 def config_map(where: str, name: str, **data: str) -> Manifest:
@@ -48,33 +52,40 @@ async def text(client: Client, where: tuple[str, str], key: str = "Corefile") ->
     return str((found.get("data") or {}).get(key, ""))
 
 
+async def changed(client: Client, where: tuple[str, str], *, undo: bool) -> list[str]:
+    """Configure, and say which places were written."""
+    done = await configure(client, where, undo=undo)
+    return [str(change.place) for change in done if change.is_needed]
+
+
 async def test_the_zone_is_handed_to_our_service_and_given_back(cluster: TestCluster) -> None:
     client = cluster.client
     where = await coredns(cluster, "dns-a", KUBEADM)
     address = (await client.get(SERVICES, DNS_SERVICE, namespace=SYSTEM_NAMESPACE)).spec.cluster_ips[0]
-    planned = await plan(client, where, undo=False)
+    (planned,) = await plan(client, where, undo=False)
     assert await text(client, where) == KUBEADM
-    done = await configure(client, where, undo=False)
+    (done,) = await configure(client, where, undo=False)
     assert done.is_needed
     assert done.reloads
     assert done.wanted == planned.wanted == await text(client, where)
-    (block,) = (each for each in read(done.wanted) if each.zones == (ZONE,))
+    (block,) = (each for each in read(done.wanted or "") if each.zones == (ZONE,))
     assert block.body[-1] == f"forward . {address}"
-    assert not (await configure(client, where, undo=False)).is_needed
+    assert not await changed(client, where, undo=False)
     await configure(client, where, undo=True)
     assert await text(client, where) == KUBEADM
-    assert not (await configure(client, where, undo=True)).is_needed
+    assert not await changed(client, where, undo=True)
 
 
 async def test_what_others_write_meanwhile_is_not_lost(cluster: TestCluster) -> None:
     client = cluster.client
     where = await coredns(cluster, "dns-b", KUBEADM)
-    planned = await plan(client, where, undo=False)
+    (planned,) = await plan(client, where, undo=False)
     theirs = KUBEADM.replace("cache 30", "cache 60")
     await client.merge_patch(CONFIG_MAPS, where[1], {"data": {"Corefile": theirs}}, namespace=where[0])
     with pytest.raises(Conflict):
         await carry_out(client, planned)
-    assert (await configure(client, where, undo=False)).wanted.endswith(theirs)
+    assert await changed(client, where, undo=False) == ["dns-b/coredns (CoreDNS)"]
+    assert (await text(client, where)).endswith(theirs)
 
 
 async def test_where_the_provider_owns_the_corefile_the_block_goes_into_its_custom_files(cluster: TestCluster) -> None:
@@ -91,8 +102,41 @@ async def test_where_the_provider_owns_the_corefile_the_block_goes_into_its_cust
         ours = await text(client, (where[0], "coredns-custom"), "isthmus.server")
         assert [block.zones for block in read(ours)] == [(ZONE,)]
         await configure(client, where, undo=True)
-        assert await text(client, (where[0], "coredns-custom"), "isthmus.server") == ""
+        if number:
+            assert await text(client, (where[0], "coredns-custom"), "isthmus.server") == ""
+        else:
+            with pytest.raises(NotFound):
+                await client.get(CONFIG_MAPS, "coredns-custom", namespace=where[0])
+    taken = {"data": {"other.server": "clusterset.local {\n    whoami\n}\n"}}
+    await client.merge_patch(CONFIG_MAPS, "coredns-custom", taken, namespace=where[0])
+    with pytest.raises(Invalid, match=r"other.server line 1: another block serves clusterset.local already, in a file"):
+        await configure(client, where, undo=False, replace_others=True)
     assert "whoami" in await text(client, (where[0], "coredns-custom"), "other.server")
+
+
+@pytest.mark.parametrize("shape", ["a line of the root block", "a block of its own"])
+async def test_coredns_own_multicluster_plugin_is_left_unless_it_is_to_be_replaced(
+    cluster: TestCluster, shape: str
+) -> None:
+    client = cluster.client
+    main = KUBEADM.replace("    ready\n", "    ready\n    multicluster clusterset.local\n")
+    if shape == "a block of its own":
+        main = KUBEADM + "clusterset.local:53 {\n    multicluster\n}\n"
+    where = await coredns(cluster, "dns-g", main)
+    (left,) = await configure(client, where, undo=False)
+    assert "its plugin `multicluster` answers for clusterset.local itself" in left.left
+    assert not left.is_needed
+    assert await text(client, where) == main
+    (done,) = await configure(client, where, undo=False, replace_others=True)
+    assert done.is_needed
+    blocks = [block for block in read(await text(client, where)) if block.serves("clusterset.local")]
+    assert [block.body[-1].split()[0] for block in blocks] == ["forward"]
+    # Asked once, it need not be asked again.
+    (again,) = await configure(client, where, undo=False)
+    assert not again.is_needed
+    assert not again.left
+    await configure(client, where, undo=True)
+    assert await text(client, where) == main
 
 
 @pytest.mark.parametrize(
@@ -123,9 +167,10 @@ async def test_without_our_service_there_is_nobody_to_ask(cluster: TestCluster) 
 async def test_a_coredns_that_does_not_reload_is_rolled(cluster: TestCluster) -> None:
     client = cluster.client
     where = await coredns(cluster, "dns-f", KUBEADM.replace("    reload\n", ""))
-    assert not (await plan(client, where, undo=False)).reloads
+    (change,) = await plan(client, where, undo=False)
+    assert not change.reloads
     with pytest.raises(Invalid, match="0 Deployments in dns-f have the label"):
-        await restart(client, where[0])
+        await restart(client, change.place)
     labels = {"k8s-app": "kube-dns"}
     container = {"name": "coredns", "image": "coredns"}
     deployment: Manifest = {
@@ -139,7 +184,7 @@ async def test_a_coredns_that_does_not_reload_is_rolled(cluster: TestCluster) ->
         },
     }
     await client.create(whole(DEPLOYMENTS), deployment)
-    assert await restart(client, where[0]) == "coredns"
+    assert await restart(client, change.place) == "coredns"
     seen = await client.get(whole(DEPLOYMENTS), "coredns", namespace=where[0])
     assert "isthmus.dev/restarted-at" in seen["spec"]["template"]["metadata"]["annotations"]
 

@@ -25,6 +25,17 @@ def test_every_kind_of_metric_is_read_back() -> None:
     assert families["isthmus_build_info"].samples[0].labels == {"version": __version__}
 
 
+def test_all_of_ours_bears_the_labels_of_the_process() -> None:
+    meters = Meters({"set": "prod", "member": "east"})
+    with meters.gathering():
+        part = Part(2, 0.002)
+    families = [each for each in text_string_to_metric_families(text(meters).decode()) if each.name != "python_info"]
+    samples = [sample for each in families if not each.name.startswith("process_") for sample in each.samples]
+    assert {sample.name for sample in samples} >= {"isthmus_build_info", "test_done_total", "test_seconds_bucket"}
+    assert all(sample.labels.items() >= {"set": "prod", "member": "east"}.items() for sample in samples)
+    assert part.done == 2
+
+
 def test_memory_and_processor_are_told() -> None:
     said = text(Meters()).decode()
     assert "process_resident_memory_bytes " in said

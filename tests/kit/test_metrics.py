@@ -3,10 +3,22 @@
 import asyncio
 import gc
 from collections.abc import Iterator
+from contextvars import copy_context
 
 import pytest
 
-from isthmus.kit.metrics import BOUNDS, COUNTER, GAUGE, HISTOGRAM, Durations, Meters, Metric, Sample, metered
+from isthmus.kit.metrics import (
+    BOUNDS,
+    COUNTER,
+    GAUGE,
+    HISTOGRAM,
+    Durations,
+    Meters,
+    Metric,
+    Sample,
+    metered,
+    metered_until_left,
+)
 
 DONE = Metric("test_done_total", COUNTER, "Things done.", ("kind",))
 WAITING = Metric("test_waiting", GAUGE, "Things that wait.")
@@ -81,3 +93,24 @@ def test_a_duration_is_counted_at_the_first_bound_that_it_does_not_exceed(second
     durations.observe(seconds)
     assert durations.counts[bucket] == 1
     assert sum(durations.counts) == 1
+
+
+def test_what_is_made_for_a_while_is_asked_for_that_long_though_something_holds_it() -> None:
+    meters = Meters()
+    with meters.gathering():
+        lasting = Part(2)
+        with metered_until_left():
+            passing = Part(3)
+            # As a task does that was begun here.
+            kept = copy_context()
+            assert meters.totals()[DONE] == {("shop",): 5}
+        assert meters.totals()[DONE] == {("shop",): 2}
+        later = Part(4)
+        assert meters.totals()[DONE] == {("shop",): 6}
+    assert [part.done for part in (lasting, passing, later)] == [2, 3, 4]
+    assert kept
+
+
+def test_for_a_while_nobody_counts_either_where_nobody_asks() -> None:
+    with metered_until_left():
+        assert Part(1).done == 1

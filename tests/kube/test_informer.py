@@ -9,6 +9,7 @@ import pytest
 
 from isthmus.api import core
 from isthmus.api.core import EndpointSlice
+from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import FakeClock
 from isthmus.kube import informer as informers
 from isthmus.kube import transport as transports
@@ -147,6 +148,24 @@ async def test_a_fresh_list_can_be_asked_for(client: Client, namespace: str) -> 
         await soon(lambda: not names(informer))
 
 
+async def test_the_watch_goes_on_until_the_list_is_due_that_was_asked_for(
+    client: Client, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(informers, "Backoff", lambda *_: Backoff(2.0, 2.0, jitter=lambda: 1.0))
+    await client.create(core.ENDPOINT_SLICES, endpoint_slice("a", "10.1.0.1"), namespace=namespace)
+    informer = Informer(client, core.ENDPOINT_SLICES, namespace=namespace)
+    async with running(informer) as changes:
+        await soon(lambda: names(informer) == ["a"])
+        # What changes by a watch shows that there is one.
+        await client.create(core.ENDPOINT_SLICES, endpoint_slice("b", "10.1.0.2"), namespace=namespace)
+        await soon(lambda: names(informer) == ["a", "b"])
+        informer.relist()
+        await client.delete(core.ENDPOINT_SLICES, "a", namespace=namespace)
+        await soon(lambda: names(informer) == ["b"])
+        assert changes[-1].seen
+        await soon(lambda: informer.fresh_lists == 2)
+
+
 async def test_another_selection_takes_the_place_of_the_first(client: Client, namespace: str) -> None:
     for name, color in (("a", "red"), ("b", "blue")):
         manifest = endpoint_slice(name, "10.1.0.1")
@@ -241,6 +260,22 @@ async def test_a_list_that_was_asked_for_and_broke_off_is_asked_for_again() -> N
         assert names(informer) == ["b"]
         # The version of before must not be resumed: a restored server may have caught up with it.
         assert hub.asked(watch="true", resourceVersion="10") == 1
+
+
+async def test_a_list_that_is_asked_for_while_a_watch_resumes_is_not_put_off_until_that_ends() -> None:
+    async def asks(seen: Seen, reply: Reply) -> None:
+        informer.relist()
+        await page()(seen, reply)
+
+    hub = Hub(
+        lists=[page(piece("a")), page(piece("b"), version="20")],
+        reached=[asks, page()],
+        watches=[drops, watches()],
+    )
+    async with hub, Client(Config(hub.url)) as client:
+        informer = Informer(client, core.ENDPOINT_SLICES)
+        async with running(informer):
+            await soon(lambda: names(informer) == ["b"])
 
 
 async def test_few_objects_that_must_be_right_are_listed_again_after_each_fault() -> None:

@@ -99,14 +99,15 @@ def test_a_complete_list_is_there_before_its_first_change_is_told(store: Store[E
     assert next(changes) == Change(piece("gone"), None, seen=False)
 
 
-def test_a_packed_object_comes_out_as_it_went_in() -> None:
+@pytest.mark.parametrize("endpoints", [1, 100], ids=["short", "long"])
+def test_a_packed_object_comes_out_as_it_went_in(endpoints: int) -> None:
     store: Store[EndpointSlice] = Store(packed=EndpointSlice)
     whole = EndpointSlice(
         api_version="discovery.k8s.io/v1",
         kind="EndpointSlice",
         metadata=ObjectMeta(name="a", namespace="prod", creation_timestamp=datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)),
         address_type="IPv4",
-        endpoints=(Endpoint(addresses=("10.1.0.1",), zone="z", target_ref=ObjectReference(kind="Pod", name="p")),),
+        endpoints=(Endpoint(("10.1.0.1",), zone="z", target_ref=ObjectReference(kind="Pod", name="p")),) * endpoints,
         ports=(EndpointPort(name="http", port=80),),
     )
     store.put(whole)

@@ -110,6 +110,10 @@ class Steady:
     async def none_was_lost(self, *, at_least: int = 10) -> None:
         """Hold that there were so many requests, and that each was answered."""
         requests = await self.requests()
-        lost = [f"{each.began:.1f} {each.problem}" for each in requests if each.is_lost]
+        lost = [
+            f"{each.began:.1f}, for {each.ended - each.began:.1f} s: {each.problem}"
+            for each in requests
+            if each.is_lost
+        ]
         assert not lost, f"{self.site.name}: {len(lost)} of {len(requests)} requests lost: {lost[:5]}"
         assert len(requests) >= at_least, f"{self.site.name}: {len(requests)} requests only"

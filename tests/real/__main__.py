@@ -13,9 +13,10 @@ def say(words: str) -> None:
 
 
 def main() -> None:
-    """Build the control plane; as root, install and build what nodes need on top."""
+    """Build control planes and Helm; as root, install and build what nodes need on top."""
     for version in (build.VERSION, build.OLDER):
         say(f"control planes {version}: {build.kubernetes(version).build()}")
+    say(f"Helm {build.HELM_VERSION}: {build.HELM.build()}")
     if reason := machine.lacks():
         say(f"left out: node clusters: {reason}")
         return

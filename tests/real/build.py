@@ -1,4 +1,4 @@
-"""Builds etcd, Kubernetes, CoreDNS and pause from the Go module proxy, each once per version of its sources.
+"""Builds etcd, Kubernetes, CoreDNS, pause and Helm from the Go module proxy, each once per version of its sources.
 
 Every version is pinned with checksums: `src/<program>/go.mod` and `go.sum`; an older Kubernetes, of which the
 control plane alone is built, has `<version>.mod` and `<version>.sum` beside them.
@@ -10,12 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 VERSION = "1.36.3"
 # Two minor versions older, as a control plane alone.
 OLDER = "1.34.4"
+HELM_VERSION = "3.21.4"
 OLDEST_GO = (1, 26)
 SOURCES = Path(__file__).parent / "src"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isthmus" / "real"
@@ -29,6 +30,8 @@ class Program:
     modules: str = "go.mod"
     tags: str = ""
     facts: tuple[str, ...] = ()
+    # What is built, if not our own sources: a `tool` of the file that pins the modules, by which builds are told apart.
+    package: str = field(default=".", repr=False)
 
     @property
     def path(self) -> Path:
@@ -57,7 +60,7 @@ class Program:
         subprocess.run(
             [
                 *(_go(), "build", "-trimpath", "-buildvcs=false", f"-modfile={self._modules}", f"-tags={self.tags}"),
-                *("-ldflags", flags, "-o", unfinished, "."),
+                *("-ldflags", flags, "-o", unfinished, self.package),
             ],
             cwd=self._folder,
             env=os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"},
@@ -80,6 +83,16 @@ def kubernetes(version: str = VERSION) -> Program:
 
 COREDNS = Program("coredns")
 PAUSE = Program("pause")
+HELM = Program(
+    "helm",
+    # Which Kubernetes it takes for there where none is asked: else 1.20.
+    facts=(
+        f"helm.sh/helm/v3/internal/version.version=v{HELM_VERSION}",
+        f"helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor={VERSION.split('.', maxsplit=1)[0]}",
+        f"helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor={VERSION.split('.')[1]}",
+    ),
+    package="helm.sh/helm/v3/cmd/helm",
+)
 
 
 def binary(version: str = VERSION) -> Path:

@@ -106,7 +106,7 @@ class Hands(CommandLine):
         eventually(lambda: account not in self.objects("hub", "serviceaccounts"), f"the hub has let {cluster} go")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lonely_set() -> Iterator[Hands]:
     """A hub, and the clusters east and west, which are in no set."""
     folder = Path(tempfile.mkdtemp(prefix="isthmus-", dir="/tmp"))

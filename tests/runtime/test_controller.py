@@ -9,7 +9,7 @@ import pytest
 
 from isthmus.errors import Conflict, Refused, Throttled, Unreachable
 from isthmus.kit.clock import FakeClock
-from isthmus.runtime.controller import Controller
+from isthmus.runtime.controller import OVERDUE, Controller
 from isthmus.runtime.reconcile import After, Done, Request
 from isthmus.testing.waiting import eventually
 
@@ -89,6 +89,48 @@ async def test_a_server_that_asks_for_time_gets_it() -> None:
         assert len(journal.asked) == 1
         await clock.advance(0.2)
         await eventually(asked(journal, 2))
+
+
+def overdue(controller: Controller) -> float:
+    (seconds,) = [sample.value for sample in controller.samples() if sample.metric is OVERDUE]
+    assert isinstance(seconds, float)
+    return seconds
+
+
+async def test_the_key_that_fails_longest_says_since_when_until_it_goes_well_or_is_dropped() -> None:
+    clock = FakeClock()
+    away = Throttled(code=429, reason="TooManyRequests", message="slow", retry_after=10)
+    journal = Journal(away, RuntimeError("a bug"), away, Done())
+    controller = Controller("test", journal, workers=1, clock=clock)
+    assert overdue(controller) == 0.0
+    controller.add(SHOP)
+    async with running(controller):
+        await eventually(asked(journal, 1))
+        await clock.advance(10)
+        # A bug is tried again after a pause by chance, the other after ten seconds.
+        await eventually(asked(journal, 2))
+        assert overdue(controller) == pytest.approx(10.0)
+        await clock.advance(1)
+        await eventually(asked(journal, 3))
+        assert overdue(controller) == pytest.approx(11.0)
+        controller.drop(lambda request: request == CART)
+        assert overdue(controller) > 0
+        await clock.advance(10)
+        await eventually(asked(journal, 4))
+        assert overdue(controller) == 0.0
+
+
+async def test_a_dropped_key_is_no_longer_overdue() -> None:
+    clock = FakeClock()
+    journal = Journal(Unreachable("down"))
+    controller = Controller("test", journal, clock=clock)
+    controller.add(SHOP)
+    async with running(controller):
+        await eventually(asked(journal, 1))
+        await clock.advance(0.5)
+        assert overdue(controller) == pytest.approx(0.5)
+        controller.drop(lambda request: request.cluster == SHOP.cluster)
+        assert overdue(controller) == 0.0
 
 
 async def test_a_reconciler_may_ask_to_be_asked_again_later() -> None:

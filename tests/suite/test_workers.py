@@ -20,7 +20,7 @@ def test_{name}(number):
 """
 # Once the other worker is at its test as well.
 PRESSES_CTRL_C = """
-    while 'nodes' not in pathlib.Path('ran').read_text():
+    while 'dns' not in pathlib.Path('ran').read_text():
         time.sleep(0.01)
     os.killpg(0, signal.SIGINT)
     signal.pause()
@@ -83,36 +83,38 @@ def ran(folder: Path) -> dict[str, list[str]]:
     return workers
 
 
-def test_a_folder_stays_with_one_worker_and_those_that_share_the_machine_with_the_same(tmp_path: Path) -> None:
+def test_a_folder_stays_with_one_worker_and_those_that_share_the_machine_come_last_and_alone(tmp_path: Path) -> None:
     counts = {"nodes": 5, "kit": 9, "faults": 4, "api": 7, "dns": 1}
     project(tmp_path, counts, {})
     words = said(tmp_path)
     workers = ran(tmp_path)
     assert {name: len(each) for name, each in workers.items()} == counts, words
     assert all(len(set(each)) == 1 for each in workers.values()), workers
-    assert workers["nodes"][0] == workers["faults"][0] != workers["kit"][0]
+    assert workers["nodes"][0] == workers["faults"][0]
+    last = [line.split()[0] for line in (tmp_path / "ran").read_text().splitlines()][-9:]
+    assert sorted(last) == ["faults"] * 4 + ["nodes"] * 5
 
 
 def test_the_first_failure_stops_the_other_worker_too(tmp_path: Path) -> None:
     other_has_begun = "while 'kit' not in pathlib.Path('ran').read_text(): time.sleep(0.01)"
     waits = "while not pathlib.Path('failed').exists(): time.sleep(0.01)"
-    project(tmp_path, {"nodes": 20, "kit": 200}, {"nodes": f"{other_has_begun}\n    assert 0", "kit": waits})
+    project(tmp_path, {"dns": 20, "kit": 200}, {"dns": f"{other_has_begun}\n    assert 0", "kit": waits})
     (tmp_path / "tests" / "conftest.py").write_text(TELLS_OF_FAILURES)
     words = said(tmp_path, "-x")
-    assert len(ran(tmp_path)["nodes"]) == 1, words
+    assert len(ran(tmp_path)["dns"]) == 1, words
     assert len(ran(tmp_path)["kit"]) < 200, words
 
 
 def test_what_a_worker_that_died_left_undone_is_done_by_others(tmp_path: Path) -> None:
-    project(tmp_path, {"nodes": 6, "kit": 6}, {"kit": "number == 2 and os._exit(1)"})
+    project(tmp_path, {"dns": 6, "kit": 6}, {"kit": "number == 2 and os._exit(1)"})
     words = said(tmp_path)
-    assert {name: len(each) for name, each in ran(tmp_path).items()} == {"nodes": 6, "kit": 6}, words
+    assert {name: len(each) for name, each in ran(tmp_path).items()} == {"dns": 6, "kit": 6}, words
     assert "crashed while running 'tests/kit/test_kit.py::test_kit[2]'" in words
     assert "1 failed, 11 passed" in words
 
 
 def test_after_ctrl_c_workers_take_their_time_to_take_down_what_they_have_started(tmp_path: Path) -> None:
-    project(tmp_path, {"nodes": 1, "kit": 1}, {"nodes": "signal.pause()", "kit": PRESSES_CTRL_C})
+    project(tmp_path, {"dns": 1, "kit": 1}, {"dns": "signal.pause()", "kit": PRESSES_CTRL_C})
     (tmp_path / "tests" / "conftest.py").write_text(SLOW_TO_TAKE_DOWN)
     words = said(tmp_path)
     assert {path.name for path in tmp_path.glob("down-*")} == {"down-gw0", "down-gw1"}, words

@@ -21,7 +21,7 @@ NUMBERS = {OLD: 20, WITHOUT_STREAMS: 21}
 MakeMixed = Callable[[str, dict[str, str]], Fleet]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def unusual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], ControlPlane]]:
     """A control plane by its kind."""
     running: dict[str, ControlPlane] = {}

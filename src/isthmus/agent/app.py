@@ -16,7 +16,7 @@ from isthmus.api.isthmus import SYSTEM_NAMESPACE
 from isthmus.errors import Invalid
 from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import SYSTEM, Clock
-from isthmus.kit.metrics import metered
+from isthmus.kit.metrics import metered, metered_until_left
 from isthmus.kit.probes import listen, probed
 from isthmus.kube.client import Client
 from isthmus.kube.config import Config, in_cluster, load_kubeconfig
@@ -50,8 +50,10 @@ async def run(options: AgentOptions) -> None:
     config = in_cluster() if options.kubeconfig is None else load_kubeconfig([options.kubeconfig])
     duty = Duty(options.cluster, options.set, f"{socket.gethostname()}-{os.getpid()}", options.heartbeat)
     standing = Standing(SYSTEM)
+    standing.token = hub_config.token
+    labels = {"set": options.set, "member": options.cluster}
     async with (
-        probed(listen(options.metrics), standing.readiness),
+        probed(listen(options.metrics), standing.readiness, labels),
         Client(config, user_agent="isthmus-agent") as member,
         Client(hub_config, user_agent="isthmus-agent") as hub,
     ):
@@ -91,11 +93,12 @@ async def serve(
         # Made anew for each term: what another agent did meanwhile must not be mistaken for one's own.
         # And after the cluster has left: the next one waits for it to be a member again.
         while True:
-            standing.agent = Agent(duty, member=member, hub=hub, clock=clock)
-            try:
-                await standing.agent.run()
-            finally:
-                standing.agent = None
+            with metered_until_left():
+                standing.agent = Agent(duty, member=member, hub=hub, clock=clock)
+                try:
+                    await standing.agent.run()
+                finally:
+                    standing.agent = None
 
     await elector.lead(lead)
 

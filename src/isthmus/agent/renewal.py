@@ -97,6 +97,14 @@ def until_due(seen: Claims, now: datetime, share: float) -> timedelta:
     return min(max(seen.issued + life - now, timedelta()), life)
 
 
+def life_left(token: Material, now: datetime) -> float | None:
+    """Which share of the token's life is left, by its own word: 0 when it is over; None for what we know nothing of."""
+    seen = _read(token)
+    if seen is None or seen.expires <= seen.issued:
+        return None
+    return max((seen.expires - now) / (seen.expires - seen.issued), 0.0)
+
+
 async def renew(
     hub: Client, token: Material, keep: Keep, *, clock: Clock = SYSTEM, longest: int = LONGEST_TOKEN
 ) -> None:

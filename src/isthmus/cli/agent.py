@@ -6,14 +6,14 @@ import click
 
 from isthmus.agent.app import AgentOptions, run
 from isthmus.agent.needs import BESIDE
-from isthmus.cli.processes import FILE, common, run_forever
+from isthmus.cli.processes import FILE, HEARTBEAT, common, run_forever
 
 
 @click.command("agent", epilog="Example:  isthmus agent --hub-kubeconfig hub.yaml --cluster east --set prod")
 @click.option("--hub-kubeconfig", type=FILE, required=True, help="The hub, as this member may use it.")
 @click.option("--cluster", required=True, metavar="ID", help="The id under which the hub knows this member.")
 @click.option("--set", "set_name", required=True, metavar="NAME", help="The cluster set.")
-@click.option("--heartbeat", default=10.0, show_default=True, help="Seconds between signs of life.")
+@click.option("--heartbeat", default=10.0, show_default=True, help=HEARTBEAT)
 @click.option(BESIDE, is_flag=True, help="Though another implementation of multicluster services is at work.")
 @common
 def agent_command(  # noqa: PLR0913 - one parameter for each option

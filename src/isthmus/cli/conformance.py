@@ -54,7 +54,7 @@ def conformance_command() -> None:
 @conformance_command.command("mcs", epilog=EPILOG)
 @shared
 def mcs_command(**given: object) -> None:
-    """Multi-Cluster Services (KEP-1645): upstream's 27 tests, and effects of our own."""
+    """Multi-Cluster Services (KEP-1645): upstream's 28 tests, and effects of our own."""
     _judge("mcs", given)
 
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from isthmus.cli.processes import common, run_forever
+from isthmus.cli.processes import SILENT_AFTER, common, run_forever
 from isthmus.hub.app import HubOptions, run
 from isthmus.inventory.rules.health import Grace
 
 
 @click.command("hub", epilog="Example:  isthmus hub --kubeconfig hub.yaml --set prod")
 @click.option("--set", "set_name", required=True, metavar="NAME", help="The cluster set.")
-@click.option("--silent-after", default=30.0, show_default=True, help="Seconds without a sign of life.")
+@click.option("--silent-after", default=30.0, show_default=True, help=SILENT_AFTER)
 @click.option("--brake", default=300.0, show_default=True, help="Seconds to hold back when many fall silent at once.")
 @click.option("--flaps", default=3, show_default=True, help="Silences in ten minutes after which one must be steady.")
 @common

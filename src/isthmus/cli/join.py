@@ -11,11 +11,11 @@ import click
 import yaml
 
 from isthmus.agent.needs import BESIDE
-from isthmus.cli.handover import give_back, hand_over, is_handed_over, place_of
+from isthmus.cli.handover import asked, give_back, hand_over, is_handed_over, place_of
 from isthmus.cli.install import Plain
 from isthmus.cli.output import progress
 from isthmus.cli.real import Real, real_cluster
-from isthmus.errors import Invalid
+from isthmus.errors import Invalid, IsthmusError
 from isthmus.install.held import Held
 from isthmus.install.homes import Agents, Home, InMember
 from isthmus.install.join import JoinOptions, join, manifests_for, nominal
@@ -94,7 +94,7 @@ class Where:
 @click.option("--image", default=IMAGE, show_default=True, help="The image of Isthmus.")
 @click.option(BESIDE, is_flag=True, help="Though another implementation of multicluster services is at work.")
 @click.option("--approved-within", default=600.0, show_default=True, metavar="SECONDS", help="How long to wait.")
-@click.option("--dns/--no-dns", default=None, help="Have its CoreDNS ask Isthmus, too; else you are asked.")
+@click.option("--dns/--no-dns", default=None, help="Have its own DNS ask Isthmus, too; else you are asked.")
 @corefile_option
 @click.option("--move", "moves", is_flag=True, help="Out of the set that it is in; safe to repeat, too.")
 @click.option("--dry-run", is_flag=True, help="Print what the cluster would get, or what moving comes to; no more.")
@@ -188,15 +188,25 @@ async def _show(where: Where, token: JoinToken, options: JoinOptions, agents: Ag
 
 def _offer_dns(real: Real, config_map: str, dns: bool | None) -> None:
     command = f"isthmus dns configure{f' --context {real.context}' if real.context else ''}"
-    if dns is None and real.run(lambda client: is_handed_over(client, place_of(config_map))):
+    where = place_of(config_map)
+    if dns is None and real.run(lambda client: is_handed_over(client, where)):
         # By a former joining: the address to ask may be another now.
         dns = True
     if dns is None and sys.stdin.isatty():
-        dns = click.confirm(f"Have its pods find names of the set ({command})?", default=True)
+        try:
+            servers = real.run(lambda client: asked(client, where))
+        except IsthmusError as problem:
+            # It has joined all the same.
+            click.echo(f"Its pods do not find names of the set: {problem}")
+            return
+        if not servers:
+            click.echo(f"Its DNS is told already. See how:  {command} --dry-run")
+            return
+        dns = click.confirm(f"Have its pods find names of the set, by {servers} ({command})?", default=True)
     if not dns:
         click.echo(f"Have its pods find names of the set:  {command}")
         return
-    click.echo(real.run(lambda client: hand_over(client, place_of(config_map), undo=False, replace=False)))
+    click.echo(real.run(lambda client: hand_over(client, where, undo=False, replace=False)))
 
 
 @click.command("leave", epilog="Example:  isthmus leave --context west")

@@ -51,6 +51,14 @@ metrics_option = click.option(
 )
 
 
+# What processes are told, and installations tell them.
+HEARTBEAT = "Seconds between signs of life."
+SILENT_AFTER = "Seconds without a sign of life."
+log_level_option = click.option(
+    "--log-level", default="INFO", show_default=True, type=click.Choice(["DEBUG", "INFO", "WARNING"])
+)
+
+
 def run_forever(work: Coroutine[object, object, None], *, log_format: object, log_level: object) -> None:
     """Run one process until SIGTERM or SIGINT; both leave it time to give back what it holds."""
     configure(json=log_format == "json", level=str(log_level))
@@ -70,7 +78,7 @@ def common(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--kubeconfig", type=FILE, help="Its cluster; without it, the account of the pod it runs in."),
         metrics_option,
-        click.option("--log-level", default="INFO", show_default=True, type=click.Choice(["DEBUG", "INFO", "WARNING"])),
+        log_level_option,
         click.option(
             "--log-format",
             default="text",

@@ -11,20 +11,23 @@ import click
 
 from isthmus.cli.processes import FILE
 from isthmus.kube.client import Client
-from isthmus.kube.config import Config, load_kubeconfig
+from isthmus.kube.config import Config, in_cluster, load_kubeconfig
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Real:
-    """The chosen cluster."""
+    """The chosen cluster; `in_cluster`: the one whose pod this is."""
 
     kubeconfig: Path | None
     context: str | None
+    in_cluster: bool = False
 
     def config(self) -> Config:
         """Where it is, and who to be there. Raises Invalid."""
+        if self.in_cluster:
+            return in_cluster()
         return load_kubeconfig([self.kubeconfig] if self.kubeconfig else None, context=self.context)
 
     def run(self, work: Callable[[Client], Awaitable[T]]) -> T:

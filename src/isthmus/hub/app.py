@@ -22,7 +22,7 @@ from isthmus.inventory.controllers.profiles import profiles
 from isthmus.inventory.rules.health import USUAL, Grace
 from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import SYSTEM, Clock
-from isthmus.kit.metrics import metered
+from isthmus.kit.metrics import metered, metered_until_left
 from isthmus.kit.probes import listen, probed
 from isthmus.kube.client import Client
 from isthmus.kube.config import in_cluster, load_kubeconfig
@@ -60,7 +60,7 @@ async def run(options: HubOptions) -> None:
     config = in_cluster() if options.kubeconfig is None else load_kubeconfig([options.kubeconfig])
     standing = Standing()
     async with (
-        probed(listen(options.metrics), standing.readiness),
+        probed(listen(options.metrics), standing.readiness, {"set": options.set}),
         Client(config, user_agent="isthmus-hub") as client,
     ):
         metered(standing)
@@ -88,7 +88,12 @@ async def serve(
         duration=min(_TERM, options.grace.silent_after / 2),
         clock=clock,
     )
-    await elector.lead(lambda: _lead(client, options, standing, clock))
+
+    async def lead() -> None:
+        with metered_until_left():
+            await _lead(client, options, standing, clock)
+
+    await elector.lead(lead)
 
 
 async def _prepare(client: Client, cluster_set: str, clock: Clock) -> None:
@@ -129,8 +134,8 @@ async def _lead(client: Client, options: HubOptions, standing: Standing, clock: 
     for each in (controller, clearing, publishing, admitting, holding):
         manager.add(each)
     manager.fleet.engage(Cluster("hub", client, (leases, members, published, requests, *stored)))
-    standing.members, standing.leases = members, leases
+    standing.members, standing.leases, standing.verdicts = members, leases, verdicts
     try:
         await manager.run()
     finally:
-        standing.members = standing.leases = None
+        standing.members = standing.leases = standing.verdicts = None

@@ -5,12 +5,20 @@ from collections.abc import Iterator
 from typing import Final
 
 from isthmus.api.core import Lease
-from isthmus.api.isthmus import HEALTHY, SILENT, Member
+from isthmus.api.isthmus import Member
+from isthmus.hub.verdicts import Verdicts
+from isthmus.inventory.rules.standing import STATES, standing
 from isthmus.kit.metrics import GAUGE, Metric, Sample
 from isthmus.kit.probes import Readiness
 from isthmus.kube.informer import Informer
 
-MEMBERS: Final = Metric("isthmus_members", GAUGE, "Members of the set by the hub's verdict on them.", ("health",))
+MEMBERS: Final = Metric("isthmus_members", GAUGE, "Members of the set by how they do.", ("health",))
+MEMBER: Final = Metric("isthmus_member_health", GAUGE, "Always 1; a member and how it does.", ("member", "health"))
+HELD: Final = Metric(
+    "isthmus_verdicts_held",
+    GAUGE,
+    "1 while too many fell silent at once to be believed, and none is judged, else 0.",
+)
 
 
 class Standing:
@@ -20,6 +28,7 @@ class Standing:
         self.waiting_for = "the hub's API server"
         self.members: Informer[Member] | None = None
         self.leases: Informer[Lease] | None = None
+        self.verdicts: Verdicts | None = None
 
     def readiness(self) -> Readiness:
         """Ready while another leads; the leader once it has read Members and signs of life."""
@@ -33,8 +42,12 @@ class Standing:
 
     def samples(self) -> Iterator[Sample]:
         """What there is to count; of members only the leader knows."""
-        if self.members is None:
+        if self.members is None or self.verdicts is None:
             return
-        states = Counter(member.spec.health.state for member in self.members.store.all() if member.spec is not None)
-        for state in (HEALTHY, SILENT):
-            yield Sample(MEMBERS, states[state], (state,))
+        states = {member.metadata.name: standing(member).state for member in self.members.store.all()}
+        counts = Counter(states.values())
+        for state in STATES:
+            yield Sample(MEMBERS, counts[state], (state,))
+        for name, state in states.items():
+            yield Sample(MEMBER, 1, (name, state))
+        yield Sample(HELD, int(bool(self.verdicts.held)))

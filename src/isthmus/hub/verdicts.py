@@ -37,7 +37,8 @@ class Verdicts:
         self._clock = clock
         self._vigil = Vigil.begin(clock.monotonic())
         self._was_away = False
-        self._held = ""
+        # Why verdicts are held back now, if they are.
+        self.held = ""
         writer.follow(MEMBERS, members)
         leases.subscribe(self._heard)
 
@@ -112,9 +113,9 @@ class Verdicts:
 
     def _say_held(self, held: str) -> None:
         # The text counts seconds down: said when it begins, not each time.
-        if held and not self._held:
+        if held and not self.held:
             log.warning("verdicts held back", extra={"reason": held})
-        self._held = held
+        self.held = held
 
 
 def _state(member: Member) -> str:

@@ -1,6 +1,7 @@
 """All that a hub consists of, as manifests: definitions, one set's namespace, its members' access, the controller."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from isthmus.about.rules.identity import registered_id_problem, set_problem
 from isthmus.api.core import SERVICE_ACCOUNTS
@@ -11,16 +12,35 @@ from isthmus.errors import Invalid
 from isthmus.install.kinds import whole
 from isthmus.install.policies import hub_policies
 from isthmus.install.roles import hub_roles, member_access
-from isthmus.install.workloads import HUB, IMAGE, Workload, installation, made, namespace, priority, workload
+from isthmus.install.workloads import (
+    AS_USUAL,
+    HUB,
+    IMAGE,
+    Tuning,
+    Workload,
+    installation,
+    made,
+    namespace,
+    priority,
+    workload,
+)
+from isthmus.inventory.rules.health import Grace
+
+HUB_CONTROLLER: Final = "isthmus-hub"
 
 
 @dataclass(frozen=True)
 class HubOptions:
-    """Which set the hub serves, which clusters are in it, and the image. Raises Invalid for names that cannot be."""
+    """Which set the hub serves, which clusters are in it, and the image. Raises Invalid for names that cannot be.
+
+    A member without a sign of life for `silent_after` seconds is silent.
+    """
 
     set: str
     members: tuple[str, ...] = ()
     image: str = IMAGE
+    silent_after: float = Grace.silent_after
+    tuning: Tuning = AS_USUAL
 
     def __post_init__(self) -> None:
         problems = [set_problem(self.set), *map(registered_id_problem, self.members)]
@@ -32,7 +52,8 @@ def hub_manifests(options: HubOptions) -> tuple[Manifest, ...]:
     """The manifests of a hub, in the order in which they are to be applied."""
     name = options.set
     set_labels = {SET_LABEL: name} | dict.fromkeys(CLUSTER_SET_LABELS, name)
-    controller = Workload("isthmus-hub", options.image, ("hub", f"--set={name}"), cluster_set=name)
+    args = ("hub", f"--set={name}", f"--silent-after={options.silent_after:g}")
+    controller = Workload(HUB_CONTROLLER, options.image, args, cluster_set=name, tuning=options.tuning)
     manifests = [
         namespace(SYSTEM_NAMESPACE, {}),
         namespace(MEMBERS_NAMESPACE, {}),
@@ -46,6 +67,11 @@ def hub_manifests(options: HubOptions) -> tuple[Manifest, ...]:
     for member in options.members:
         manifests += member_manifests_at_hub(name, member)
     return installation(HUB, manifests)
+
+
+def hub_definitions() -> tuple[Manifest, ...]:
+    """The definitions alone."""
+    return installation(HUB, HUB_CRDS)
 
 
 def member_manifests_at_hub(cluster_set: str, member: str) -> tuple[Manifest, ...]:

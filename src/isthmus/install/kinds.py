@@ -20,6 +20,7 @@ def whole(kind: Resource[T]) -> Resource[Manifest]:
 PRIORITY_CLASSES: Final[Resource[Manifest]] = Resource(
     "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", dict, namespaced=False
 )
+DAEMON_SETS: Final[Resource[Manifest]] = Resource("apps", "v1", "daemonsets", "DaemonSet", dict)
 DISRUPTION_BUDGETS: Final[Resource[Manifest]] = Resource(
     "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", dict
 )

@@ -15,8 +15,10 @@ from isthmus.errors import Invalid
 from isthmus.install.policies import member_policies
 from isthmus.install.roles import HUB_SECRET, member_roles
 from isthmus.install.workloads import (
+    AS_USUAL,
     IMAGE,
     MEMBER,
+    Tuning,
     Workload,
     installation,
     made,
@@ -36,15 +38,16 @@ _DNS_PORTS = {"dns": "UDP", "dns-tcp": "TCP"}
 _CREDENTIAL_FOLDER = "/etc/isthmus/hub"
 TOKEN_KEY = "token"  # noqa: S105  # its name
 HUB_TOKEN_FILE = f"{_CREDENTIAL_FOLDER}/{TOKEN_KEY}"
-_CREDENTIAL_ANNOTATION = "isthmus.dev/hub-credential"
+CREDENTIAL_ANNOTATION = "isthmus.dev/hub-credential"
 
 
 @dataclass(frozen=True)
 class MemberOptions:
     """Under which id a cluster is in which set, and the kubeconfig (its text) by which it reaches the hub.
 
-    That may name the file HUB_TOKEN_FILE, which then holds `hub_token`: it is renewed there. With `beside_another`,
-    its agent works though another implementation does. Raises Invalid for names that cannot be.
+    That may name the file HUB_TOKEN_FILE, which then holds `hub_token`: it is renewed there. Without it, somebody else
+    makes the Secret. With `beside_another`, its agent works though another implementation does; it gives a sign of life
+    every `heartbeat` seconds. Raises Invalid for names that cannot be.
     """
 
     set: str
@@ -53,6 +56,8 @@ class MemberOptions:
     image: str = IMAGE
     beside_another: bool = False
     hub_token: str = field(default="", repr=False)
+    heartbeat: float = 10.0
+    tuning: Tuning = AS_USUAL
 
     def __post_init__(self) -> None:
         if problem := set_problem(self.set) or registered_id_problem(self.cluster):
@@ -61,9 +66,8 @@ class MemberOptions:
 
 def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
     """The manifests of a member, in the order in which they are to be applied."""
-    credential = {KUBECONFIG_KEY: options.hub_kubeconfig}
-    if options.hub_token:
-        credential[TOKEN_KEY] = options.hub_token
+    credential = {KUBECONFIG_KEY: options.hub_kubeconfig, TOKEN_KEY: options.hub_token}
+    credential = {key: text for key, text in credential.items() if text}
     agent = Workload(
         "isthmus-agent",
         options.image,
@@ -72,12 +76,14 @@ def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
             f"--set={options.set}",
             f"--cluster={options.cluster}",
             f"--hub-kubeconfig={_CREDENTIAL_FOLDER}/{KUBECONFIG_KEY}",
+            f"--heartbeat={options.heartbeat:g}",
             *([BESIDE] if options.beside_another else []),
         ),
         options.set,
         secrets={HUB_SECRET: _CREDENTIAL_FOLDER},
         # A new credential brings new pods.
-        annotations={_CREDENTIAL_ANNOTATION: _digest(credential)},
+        annotations={CREDENTIAL_ANNOTATION: digest(credential)} if credential else {},
+        tuning=options.tuning,
     )
     names = Workload(
         DNS_SERVICE,
@@ -89,10 +95,8 @@ def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
         ports=tuple(
             {"name": name, "containerPort": _DNS_PORT, "protocol": protocol} for name, protocol in _DNS_PORTS.items()
         ),
+        tuning=options.tuning,
     )
-    data = {key: base64.b64encode(text.encode()).decode() for key, text in credential.items()}
-    secret = made(SECRETS, HUB_SECRET, SYSTEM_NAMESPACE, type="Opaque", data=data)
-    secret["metadata"]["labels"] = {SET_LABEL: options.set, CLUSTER_LABEL: options.cluster}
     manifests = (
         namespace(SYSTEM_NAMESPACE, {}),
         *ABOUT_CRDS,
@@ -100,7 +104,7 @@ def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
         priority(),
         *member_roles(),
         *member_policies(),
-        secret,
+        *([_secret(options, credential)] if credential else []),
         *workload(agent),
         *workload(names),
         service(
@@ -111,6 +115,18 @@ def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
     return installation(MEMBER, manifests)
 
 
-def _digest(credential: Mapping[str, str]) -> str:
-    """Of a kubeconfig alone as it always was: pods are not replaced for the name of a key."""
+def member_definitions() -> tuple[Manifest, ...]:
+    """The definitions alone."""
+    return installation(MEMBER, (*ABOUT_CRDS, *MCS_CRDS))
+
+
+def _secret(options: MemberOptions, credential: Mapping[str, str]) -> Manifest:
+    data = {key: base64.b64encode(text.encode()).decode() for key, text in credential.items()}
+    secret = made(SECRETS, HUB_SECRET, SYSTEM_NAMESPACE, type="Opaque", data=data)
+    secret["metadata"]["labels"] = {SET_LABEL: options.set, CLUSTER_LABEL: options.cluster}
+    return secret
+
+
+def digest(credential: Mapping[str, str]) -> str:
+    """What a credential is told apart by. Of a kubeconfig alone as it always was: no pods go for the name of a key."""
     return hashlib.sha256("".join(credential.values()).encode()).hexdigest()[:16]

@@ -3,7 +3,7 @@
 Kubernetes, "Pod Security Standards", profile `restricted`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,6 +13,7 @@ from isthmus.api.core import CRDS, NAMESPACES, SERVICE_ACCOUNTS, SERVICES
 from isthmus.api.crds import RELEASE_LABEL
 from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, SET_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest, Resource
+from isthmus.errors import Invalid
 from isthmus.install.definitions import OUR_RELEASE_LABEL
 from isthmus.install.kinds import DISRUPTION_BUDGETS, PRIORITY_CLASSES, in_order, whole
 
@@ -21,13 +22,47 @@ IMAGE: Final = f"localhost/isthmus:{__version__}"
 INSTALLATION_LABEL: Final = "isthmus.dev/installation"
 HUB, MEMBER, SHARED = "hub", "member", "shared"
 PRIORITY: Final = "isthmus"
+# By kind too: a set may be called like either.
+_SHARED: Final = {(NAMESPACES.kind, SYSTEM_NAMESPACE), (PRIORITY_CLASSES.kind, PRIORITY)}
 METRICS_PORT: Final = 8080
 NAME_LABEL: Final = "app.kubernetes.io/name"
 # The image's own user.
 _USER: Final = 65532
-_REPLICAS: Final = 2
+_POD_SECURITY: Final[Manifest] = {
+    "runAsNonRoot": True,
+    "runAsUser": _USER,
+    "runAsGroup": _USER,
+    "fsGroup": _USER,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+_CONTAINER_SECURITY: Final[Manifest] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 # Python's TLS reads keys from files only: they stand here for a moment, in memory.
 _SCRATCH: Final[Manifest] = {"name": "scratch", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
+_SCRATCH_MOUNT: Final[Manifest] = {"name": _SCRATCH["name"], "mountPath": "/tmp"}  # noqa: S108  # the pod's own
+_NODES: Final[Manifest] = {"kubernetes.io/os": "linux"}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How an installation's processes run: pods of each, what they log, and what they ask for in place of the usual.
+
+    `resources` are a container's, by the name of the Deployment. Raises Invalid for less than one pod.
+    """
+
+    replicas: int = 2
+    log_level: str = "INFO"
+    resources: Mapping[str, Manifest] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.replicas < 1:
+            raise Invalid(f"{self.replicas} replicas run nothing: use 1 or more, 2 to lose no answer on upgrades")
+
+
+AS_USUAL: Final = Tuning()
 
 
 @dataclass(frozen=True)
@@ -49,6 +84,13 @@ class Workload:
     # Where a Secret of that name is mounted.
     secrets: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    tuning: Tuning = AS_USUAL
+
+    @property
+    def resources(self) -> Manifest:
+        """What its container asks for."""
+        usual: Manifest = {"requests": {"cpu": self.cpu, "memory": self.memory}}
+        return self.tuning.resources.get(self.name, usual)
 
 
 def made(kind: Resource[Manifest], name: str, namespace: str = "", **rest: object) -> Manifest:
@@ -75,7 +117,7 @@ def workload(wanted: Workload) -> tuple[Manifest, ...]:
     """Its account, its Deployment, and a budget that keeps one pod of two while nodes are drained."""
     selector = {"matchLabels": {NAME_LABEL: wanted.name}}
     spec = {
-        "replicas": _REPLICAS,
+        "replicas": wanted.tuning.replicas,
         "revisionHistoryLimit": 3,
         "selector": selector,
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
@@ -96,6 +138,27 @@ def workload(wanted: Workload) -> tuple[Manifest, ...]:
     )
 
 
+def once(account: str, image: str, args: Sequence[str]) -> Manifest:
+    """The pod of a Job: it runs one command as that account, with the workloads' lack of privileges."""
+    container = {
+        "name": "isthmus",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": list(args),
+        "resources": {"requests": {"cpu": "20m", "memory": "80Mi"}},
+        "securityContext": _CONTAINER_SECURITY,
+        "volumeMounts": [_SCRATCH_MOUNT],
+    }
+    return {
+        "serviceAccountName": account,
+        "restartPolicy": "Never",
+        "nodeSelector": _NODES,
+        "securityContext": _POD_SECURITY,
+        "containers": [container],
+        "volumes": [_SCRATCH],
+    }
+
+
 def service(name: str, ports: Iterable[Manifest]) -> Manifest:
     """A Service in front of a workload, in every IP family that the cluster has."""
     spec = {
@@ -110,7 +173,7 @@ def installation(part: str, manifests: Iterable[Manifest]) -> tuple[Manifest, ..
     """The same, in order, each labelled as ours and as of this installation."""
     labelled = []
     for manifest in manifests:
-        whose = SHARED if manifest["metadata"]["name"] in {SYSTEM_NAMESPACE, PRIORITY} else part
+        whose = SHARED if (manifest["kind"], manifest["metadata"]["name"]) in _SHARED else part
         labels = dict(manifest["metadata"].get("labels", {})) | {INSTALLATION_LABEL: whose}
         # A Service with our marker would be one that stands in for an import.
         if manifest["kind"] != SERVICES.kind:
@@ -130,15 +193,9 @@ def _pod(wanted: Workload, selector: Manifest) -> Manifest:
         "serviceAccountName": wanted.name,
         "priorityClassName": PRIORITY,
         "terminationGracePeriodSeconds": 10 + wanted.lame,
-        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "nodeSelector": _NODES,
         "topologySpreadConstraints": spread,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "fsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": _POD_SECURITY,
         "containers": [_container(wanted)],
         "volumes": [
             _SCRATCH,
@@ -156,19 +213,20 @@ def _container(wanted: Workload) -> Manifest:
         "name": wanted.name.removeprefix("isthmus-"),
         "image": wanted.image,
         "imagePullPolicy": "IfNotPresent",
-        "args": [*wanted.args, f"--metrics=:{METRICS_PORT}", "--log-format=json"],
+        "args": [
+            *wanted.args,
+            f"--metrics=:{METRICS_PORT}",
+            "--log-format=json",
+            f"--log-level={wanted.tuning.log_level}",
+        ],
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}, *wanted.ports],
         "startupProbe": probe("/livez", periodSeconds=1, failureThreshold=60),
         "livenessProbe": probe("/livez", periodSeconds=10, timeoutSeconds=5, failureThreshold=6),
         "readinessProbe": probe("/readyz", periodSeconds=2, timeoutSeconds=2, failureThreshold=2),
-        "resources": {"requests": {"cpu": wanted.cpu, "memory": wanted.memory}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "resources": wanted.resources,
+        "securityContext": _CONTAINER_SECURITY,
         "volumeMounts": [
-            {"name": _SCRATCH["name"], "mountPath": "/tmp"},  # noqa: S108  # the pod's own
+            _SCRATCH_MOUNT,
             *({"name": name, "mountPath": path, "readOnly": True} for name, path in sorted(wanted.secrets.items())),
         ],
     }

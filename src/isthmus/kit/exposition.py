@@ -1,6 +1,7 @@
 """Prometheus' text of what a process counted, and of the memory and time that it takes."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -22,9 +23,14 @@ class _Totals(Collector):
         self._meters = meters
 
     def collect(self) -> Iterable[Family]:
-        yield _gauge(BUILD, {(__version__,): 1})
+        yield self._family(BUILD, {(__version__,): 1})
         for metric, values in self._meters.totals().items():
-            yield _FAMILIES[metric.kind](metric, values)
+            yield self._family(metric, values)
+
+    def _family(self, metric: Metric, values: Mapping[Labels, Value]) -> Family:
+        names, own = tuple(self._meters.labels), tuple(self._meters.labels.values())
+        labelled = replace(metric, labels=(*names, *metric.labels))
+        return _FAMILIES[metric.kind](labelled, {(*own, *labels): value for labels, value in values.items()})
 
 
 def text(meters: Meters) -> bytes:

@@ -6,7 +6,7 @@ Parts count in plain numbers, which costs them next to nothing; `exposition` mak
 import bisect
 import contextlib
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
@@ -74,11 +74,17 @@ class Metered(Protocol):
         """All of it, as it is now."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Meters:
-    """The parts of one process that are asked; each as long as it lives."""
+    """The parts of one process that are asked, each as long as it lives; all that they tell bears `labels`."""
 
+    labels: Mapping[str, str] = field(default_factory=dict)
     parts: "weakref.WeakSet[Metered]" = field(default_factory=weakref.WeakSet)
+
+    def samples(self) -> Iterator[Sample]:
+        """What all parts tell."""
+        for part in list(self.parts):
+            yield from part.samples()
 
     @contextlib.contextmanager
     def gathering(self) -> Iterator[None]:
@@ -92,10 +98,9 @@ class Meters:
     def totals(self) -> dict[Metric, dict[Labels, Value]]:
         """All metrics by name; of parts that count the same thing, the sum."""
         summed: dict[Metric, dict[Labels, Value]] = {}
-        for part in list(self.parts):
-            for sample in part.samples():
-                values = summed.setdefault(sample.metric, {})
-                values[sample.labels] = _plus(values.get(sample.labels), sample.value)
+        for sample in self.samples():
+            values = summed.setdefault(sample.metric, {})
+            values[sample.labels] = _plus(values.get(sample.labels), sample.value)
         return dict(sorted(summed.items(), key=lambda item: item[0].name))
 
 
@@ -106,6 +111,22 @@ def metered(part: Metered) -> None:
     """Have this part asked, if this process tells of itself."""
     if meters := _METERS.get():
         meters.parts.add(part)
+
+
+@contextlib.contextmanager
+def metered_until_left() -> Iterator[None]:
+    """Parts that are made inside the block are asked until it ends, though something may hold them for longer."""
+    whole = _METERS.get()
+    if whole is None:
+        yield
+        return
+    some = Meters()
+    whole.parts.add(some)
+    try:
+        with some.gathering():
+            yield
+    finally:
+        whole.parts.discard(some)
 
 
 def _plus(before: Value | None, value: Value) -> Value:

@@ -2,7 +2,7 @@
 
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from isthmus.errors import Invalid
@@ -22,16 +22,19 @@ class Readiness:
 
 
 @contextlib.asynccontextmanager
-async def probed(listeners: Sequence[socket.socket], readiness: Callable[[], Readiness]) -> AsyncIterator[None]:
+async def probed(
+    listeners: Sequence[socket.socket], readiness: Callable[[], Readiness], labels: Mapping[str, str] | None = None
+) -> AsyncIterator[None]:
     """Answer `/livez`, `/readyz` and `/metrics` on these sockets until the block ends; without any, do nothing.
 
-    Parts that are made inside the block are metered. That there is an answer at all says that the event loop
+    Parts that are made inside the block are metered; all metrics of ours bear `labels`, which say whose process it is,
+    however it is scraped. That there is an answer at all says that the event loop
     turns: a process of ours ends when one of its tasks does.
     """
     if not listeners:
         yield
         return
-    meters = Meters()
+    meters = Meters(labels or {})
 
     async def handle(request: Request) -> Response:
         if request.method not in {"GET", "HEAD"}:

@@ -1,7 +1,6 @@
 """A store kept true to one kind in one cluster: list, watch, and what to do when either breaks off."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
@@ -119,11 +118,14 @@ class Informer(Generic[T]):
         await self._first_list.wait()
 
     def relist(self) -> None:
-        """Ask for a complete list that begins after now. Often asked, it comes with growing delays."""
+        """Ask for a complete list that begins after now. Often asked, it comes with growing delays.
+
+        Until then the watch goes on: what is deleted meanwhile is seen to be deleted.
+        """
         self._relist_wanted = True
         watching, self._watching = self._watching, None
         if watching is not None:
-            watching.reschedule(asyncio.get_running_loop().time())
+            watching.reschedule(asyncio.get_running_loop().time() + self._backoff.next())
 
     def when_gone_back(self, handler: Callable[[], None]) -> None:
         """Call `handler` when the server turns out to have forgotten, before anything it says is listed again."""
@@ -140,8 +142,9 @@ class Informer(Generic[T]):
         while True:
             began = self._clock.monotonic()
             self.begun += 1
+            is_due = False
             try:
-                await self._follow()
+                is_due = await self._follow()
             except errors.Gone as problem:
                 log.info("watch too old, listing again", extra=self._facts(problem))
                 self._version = ""
@@ -151,29 +154,29 @@ class Informer(Generic[T]):
                 self._failed(problem)
             if self._clock.monotonic() - began > HELD:
                 self._backoff.reset()
-            await self._clock.sleep(self._backoff.next())
+            if not is_due:
+                await self._clock.sleep(self._backoff.next())
 
-    async def _follow(self) -> None:
-        """One list, where needed, and one watch, to its end."""
+    async def _follow(self) -> bool:
+        """One list, where needed, and one watch, to its end; whether that was for a list which is due now."""
         if self._relist_wanted:
             # A list that breaks off leaves nothing to go on from: the next try is a list too.
             self._relist_wanted, self._version = False, ""
         if not self._version:
-            await self._list()
-        elif await self._client.reaches(
+            return await self._list()
+        if await self._client.reaches(
             self._resource, self._version, namespace=self._namespace, options=self._listing()
         ):
             self._heard()
-            await self._watch()
-        else:
-            # It was restored from a backup, or forgot: what we have is of a future that it will not see.
-            log.warning("server has gone back in time, listing again", extra=self._facts())
-            self._version = ""
-            for handler in self._gone_back:
-                handler()
-            await self._list()
+            return await self._watch()
+        # It was restored from a backup, or forgot: what we have is of a future that it will not see.
+        log.warning("server has gone back in time, listing again", extra=self._facts())
+        self._version = ""
+        for handler in self._gone_back:
+            handler()
+        return await self._list()
 
-    async def _list(self) -> None:
+    async def _list(self) -> bool:
         """A list in pages, of one moment, then a watch from there.
 
         Not a streaming list (KEP-3157): 10,000 slices take an API server twice as long that way.
@@ -183,18 +186,22 @@ class Informer(Generic[T]):
                 self._resource, self.store.held, namespace=self._namespace, options=self._listing()
             )
         )
-        if not self._relist_wanted:
-            await self._watch()
+        return await self._watch()
 
-    async def _watch(self) -> None:
-        """Take in what a watch from our version on tells, until it ends or `relist` is called."""
+    async def _watch(self) -> bool:
+        """Take in what a watch from our version on tells, until it ends, or the list is due that `relist` asked for."""
+        if self._relist_wanted:
+            return False
         options = WatchOptions(self._selection.labels, self._selection.fields, self._version)
         watch = self._client.batches(self._resource, namespace=self._namespace, options=options)
         async with aclosing(watch) as batches:
-            # Only `relist` sets a limit.
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(None) as self._watching:
                     await self._take_all(batches)
+            except TimeoutError:
+                # Only `relist` sets a limit.
+                return self._relist_wanted
+        return False
 
     async def _take_all(self, batches: AsyncGenerator[Batch[T], None]) -> None:
         try:

@@ -24,6 +24,9 @@ RECONCILES: Final = Metric(
 )
 DURATIONS: Final = Metric("isthmus_reconcile_seconds", HISTOGRAM, "How long looking at one key took.", ("controller",))
 WAITING: Final = Metric("isthmus_queue_depth", GAUGE, "Keys that wait for a worker.", ("controller",))
+OVERDUE: Final = Metric(
+    "isthmus_overdue_seconds", GAUGE, "For how long the key that fails longest has not gone well.", ("controller",)
+)
 
 
 class Controller:
@@ -45,6 +48,8 @@ class Controller:
         self.reconciled = 0
         self.failed = 0
         self._durations = Durations()
+        # Since when keys fail, the longest first: those that go well are not here.
+        self._failing: dict[Request, float] = {}
         metered(self)
 
     def samples(self) -> Iterator[Sample]:
@@ -53,6 +58,8 @@ class Controller:
         yield Sample(RECONCILES, self.failed, (self.name, "failed"))
         yield Sample(DURATIONS, self._durations, (self.name,))
         yield Sample(WAITING, len(self._queue), (self.name,))
+        since = next(iter(self._failing.values()), None)
+        yield Sample(OVERDUE, 0.0 if since is None else self._clock.monotonic() - since, (self.name,))
 
     def watch(self, source: Source[T]) -> None:
         """Reconcile whatever `source` says is touched, now and from now on."""
@@ -70,6 +77,7 @@ class Controller:
     def drop(self, doomed: Callable[[Request], bool]) -> None:
         """Forget the requests of which `doomed` is true: their cluster has left."""
         self._queue.drop(doomed)
+        self._failing = {request: since for request, since in self._failing.items() if not doomed(request)}
 
     @property
     def idle(self) -> bool:
@@ -96,7 +104,7 @@ class Controller:
             except Exception:
                 # A bug met one key: the others must not suffer for it.
                 log.exception("reconcile broke", extra=self._facts(request))
-                self.failed += 1
+                self._note_failed(request)
                 self._queue.add_limited(request)
             finally:
                 self._durations.observe(self._clock.monotonic() - began)
@@ -104,12 +112,17 @@ class Controller:
 
     def _settle(self, request: Request, outcome: Done | After) -> None:
         self.reconciled += 1
+        self._failing.pop(request, None)
         self._queue.forget(request)
         if isinstance(outcome, After):
             self._queue.add_after(request, outcome.seconds)
 
-    def _retry(self, request: Request, error: IsthmusError) -> None:
+    def _note_failed(self, request: Request) -> None:
         self.failed += 1
+        self._failing.setdefault(request, self._clock.monotonic())
+
+    def _retry(self, request: Request, error: IsthmusError) -> None:
+        self._note_failed(request)
         # Conflicts are the ordinary way to learn of a newer version; an unreachable server is
         # reported once, by the informers that lost it.
         quiet = isinstance(error, Conflict | Unreachable)

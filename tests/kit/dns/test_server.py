@@ -15,8 +15,9 @@ from isthmus.kit.dns import udp
 from isthmus.kit.dns.client import exchange, resolve
 from isthmus.kit.dns.message import Answer, Forward, Question, Rcode
 from isthmus.kit.dns.records import Address, Record, Service, Type
-from isthmus.kit.dns.server import bind
+from isthmus.kit.dns.server import ROUNDS, bind
 from isthmus.kit.dns.zone import Zone
+from isthmus.kit.metrics import Durations
 from tests.kit.dns.serving import LOCAL, Running, serving
 
 Z = "clusterset.local"
@@ -51,6 +52,16 @@ def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(udp, "_libc", lambda: None)
     elif udp._libc() is None:
         pytest.skip("this system moves datagrams singly")
+
+
+async def test_each_batch_is_timed() -> None:
+    async with serving(Directory()) as running:
+        for _ in range(3):
+            await resolve(SHOP, Type.A, running.address)
+        (took,) = [sample.value for sample in running.server.samples() if sample.metric is ROUNDS]
+        assert isinstance(took, Durations)
+        assert sum(took.counts) >= 3
+        assert 0 < took.total < 3
 
 
 async def dig(running: Running, *args: str) -> str:

@@ -1,1 +1,1 @@
-"""The checks of the Multi-Cluster Services API (KEP-1645): upstream's 27, and effects of our own."""
+"""The checks of the Multi-Cluster Services API (KEP-1645): upstream's 28, and effects of our own."""

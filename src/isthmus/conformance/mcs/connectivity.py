@@ -73,6 +73,7 @@ async def accessible(scene: Scene) -> None:
     """From all clusters, over all families of the import."""
     await scene.exported(replicas=1)
     for family in await scene.families():
+        await scene.c0.addresses(family)
         await scene.everywhere(partial(_answers, question=scene.to(family)))
 
 

@@ -9,6 +9,7 @@ from isthmus.api.mcs import SOURCE_CLUSTER_LABEL
 from isthmus.conformance.declared import check
 from isthmus.conformance.manifests import HELLO, service
 from isthmus.conformance.mcs.endpoint_slice import slice_of
+from isthmus.conformance.mcs.service_import import announces_slices
 from isthmus.conformance.place import Place
 from isthmus.conformance.probing import Lookup, Reply
 from isthmus.conformance.scene import Scene
@@ -124,6 +125,7 @@ async def names_of_pods(scene: Scene) -> None:
 
 
 async def _each_by_name(place: Place, scene: Scene, family: str) -> None:
+    await announces_slices(place)
     found = await slice_of(place, family, endpoints=2)
     cluster = found.metadata.labels[SOURCE_CLUSTER_LABEL]
     for endpoint in found.endpoints:

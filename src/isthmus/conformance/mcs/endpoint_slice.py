@@ -6,6 +6,7 @@ from isthmus.api.core import CORE_MANAGED_BY, ENDPOINT_SLICES, MANAGED_BY_LABEL,
 from isthmus.api.mcs import SERVICE_NAME_LABEL
 from isthmus.conformance.declared import check
 from isthmus.conformance.manifests import HELLO
+from isthmus.conformance.mcs.service_import import announces_slices
 from isthmus.conformance.place import Place
 from isthmus.conformance.scene import Scene, has_families
 from isthmus.conformance.witness import SLICE
@@ -44,6 +45,7 @@ async def labelled_slices(scene: Scene) -> None:
     made: list[tuple[Place, str]] = []
 
     async def look(place: Place) -> None:
+        await announces_slices(place)
         seen = await place.imports("has ipFamilies", has_families)
         for family in seen.spec.ip_families:
             found = await slice_of(place, family)

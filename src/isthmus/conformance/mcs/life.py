@@ -12,14 +12,13 @@ from isthmus.api.scheme import Manifest
 from isthmus.conformance.declared import Skipped, check
 from isthmus.conformance.manifests import HELLO, TCP, UDP, export, plain, service
 from isthmus.conformance.mcs.connectivity import ROW, only
+from isthmus.conformance.mcs.service_import import announces_slices
 from isthmus.conformance.mcs.traffic import LONG, has_endpoints
 from isthmus.conformance.place import Imported, Place, ready_addresses
 from isthmus.conformance.probing import Traffic
 from isthmus.conformance.scene import Scene
 from isthmus.conformance.witness import SLICE
 from isthmus.errors import NotFound
-
-PRESENT = "Present"
 
 
 def by_source(slices: list[EndpointSlice]) -> dict[str, list[str]]:
@@ -270,13 +269,9 @@ async def status(scene: Scene) -> None:
         seen = await place.imports("names its one exporter", lambda one: len(one.clusters) == 1)
         written = await place.imported_slices()
         if written:
-            await place.imports("endpointSliceObjects Present", _says_present)
+            await announces_slices(place)
         conditions = {each.type: each.status for each in seen.status.conditions}
         scene.witness.require(conditions.get("Ready") in {None, "True"}, f"{place.name}: Ready, if said", conditions)
-
-
-def _says_present(seen: Imported) -> bool:
-    return seen.status.endpoint_slice_objects == PRESENT
 
 
 @check(

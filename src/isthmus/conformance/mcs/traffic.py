@@ -251,6 +251,7 @@ async def udp(scene: Scene) -> None:
     """Over each family."""
     await scene.exported(replicas=1)
     for family in await scene.families():
+        await scene.c0.addresses(family)
         await scene.everywhere(partial(_answer_udp, question=scene.to(family, count=3, do="udp")))
 
 

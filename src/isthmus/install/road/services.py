@@ -12,12 +12,12 @@ from isthmus.errors import Invalid, NotFound, Unreachable
 from isthmus.install.handover import plan
 from isthmus.install.homes import unready
 from isthmus.install.member import DNS_SERVICE
+from isthmus.install.nameservers import USUAL_COREDNS
 from isthmus.install.road.walk import Finding, Road, Step, untrue
 from isthmus.kube.client import ListOptions
 from isthmus.mcs.controllers.kinds import served_kinds
 from isthmus.mcs.rules.names import export_name
 
-_COREFILE: Final = ("kube-system", "coredns")
 _TCP: Final = frozenset({"", "TCP"})
 
 
@@ -170,11 +170,14 @@ async def _dns_remedy(road: Road) -> str:
     if (why := await unready(road.member, DNS_SERVICE, SYSTEM_NAMESPACE)) and "is not there" not in why:
         return f"{why}. Type: {road.words.member} -n {SYSTEM_NAMESPACE} logs deployment/{DNS_SERVICE}"
     try:
-        if (await plan(road.member, _COREFILE, undo=False)).is_needed:
-            return f"CoreDNS does not ask Isthmus about {ZONE}. Type: {configure}"
+        changes = await plan(road.member, USUAL_COREDNS, undo=False)
     except Invalid as problem:
         return f"{problem}. Type: {configure}"
-    return f"see what CoreDNS says. Type: {road.words.member} -n kube-system logs -l k8s-app=kube-dns"
+    if silent := [str(change.place) for change in changes if change.is_needed]:
+        return f"{' and '.join(silent)} does not ask Isthmus about {ZONE}. Type: {configure}"
+    labels = dict.fromkeys(f"k8s-app={change.place.app}" for change in changes)
+    logs = "; ".join(f"{road.words.member} -n kube-system logs -l {label}" for label in labels)
+    return f"see what {' and '.join(str(change.place) for change in changes)} says. Type: {logs}"
 
 
 def _of_export(export: ServiceExport) -> Conditions:

@@ -9,6 +9,7 @@ from isthmus.api.isthmus import SILENT, Health, Member, MemberStatus
 JOINING: Final = "Joining"
 UNANSWERED: Final = "Unanswered"
 HEALTHY: Final = "Healthy"
+STATES: Final = (HEALTHY, SILENT, UNANSWERED, JOINING)
 # Seconds of clock difference from which tokens and certificates are judged wrongly: Kubernetes' own leeway is ten.
 WRONG_CLOCK: Final = 10
 

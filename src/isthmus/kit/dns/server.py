@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 from isthmus.errors import Invalid, Unreachable
+from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kit.dns.client import exchange
 from isthmus.kit.dns.kept import Kept, body
 from isthmus.kit.dns.message import (
@@ -24,7 +25,7 @@ from isthmus.kit.dns.message import (
 from isthmus.kit.dns.records import Address, Type
 from isthmus.kit.dns.tcp import Connections, Limits
 from isthmus.kit.dns.udp import Peer, reader
-from isthmus.kit.metrics import COUNTER, GAUGE, Metric, Sample, metered
+from isthmus.kit.metrics import COUNTER, GAUGE, HISTOGRAM, Durations, Metric, Sample, metered
 
 Handler: TypeAlias = Callable[[Question], Answer | Forward]
 
@@ -36,18 +37,23 @@ _DRAWS = 10
 _NAMES: Final = {each.value: each.name for each in Type}
 ANSWERS: Final = Metric("isthmus_dns_answers_total", COUNTER, "DNS answers given.", ("type", "rcode"))
 KEPT: Final = Metric("isthmus_dns_kept_answers", GAUGE, "DNS answers that are kept ready.")
+ROUNDS: Final = Metric(
+    "isthmus_dns_round_seconds", HISTOGRAM, "How long the UDP queries that came together took, all of them."
+)
 
 
 class Server:
     """Answers questions with what `handler` says; the handler never waits and never raises."""
 
-    def __init__(self, handler: Handler, *, limits: Limits | None = None) -> None:
+    def __init__(self, handler: Handler, *, limits: Limits | None = None, clock: Clock = SYSTEM) -> None:
         self._handler = handler
         self._limits = limits or Limits()
         self._kept = Kept()
         self._forwards = 0
         self._turn = 0
         self._counts: dict[tuple[str, str], list[int]] = {}
+        self._clock = clock
+        self._rounds = Durations()
         metered(self)
 
     def samples(self) -> Iterator[Sample]:
@@ -55,6 +61,7 @@ class Server:
         for labels, count in self._counts.items():
             yield Sample(ANSWERS, count[0], labels)
         yield Sample(KEPT, len(self._kept.bodies))
+        yield Sample(ROUNDS, self._rounds)
 
     def forget(self, names: Iterable[str]) -> None:
         """Ask the handler again about these names."""
@@ -78,9 +85,15 @@ class Server:
                 for sock in streams:
                     tasks.create_task(connections.accept(sock), name="dns over tcp")
                 for sock in datagrams:
-                    loop.add_reader(sock, reader(sock, self._kept, self._respond_udp, self._defer_to(tasks)))
+                    read = reader(sock, self._kept, self._respond_udp, self._defer_to(tasks))
+                    loop.add_reader(sock, self._read_timed, read)
                     stack.callback(loop.remove_reader, sock)
                 await asyncio.Event().wait()
+
+    def _read_timed(self, read: Callable[[], None]) -> None:
+        began = self._clock.monotonic()
+        read()
+        self._rounds.observe(self._clock.monotonic() - began)
 
     def _respond_udp(self, packet: bytes) -> bytes | Forward | None:
         query = read_query(packet)

@@ -2,11 +2,13 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from isthmus.api.isthmus import ExportedService, Member
 from isthmus.api.mcs import ServiceImport
 from isthmus.kit.clock import Clock
+from isthmus.kit.metrics import GAUGE, Metric, Sample, metered
 from isthmus.kube.informer import Change
 from isthmus.mcs.controllers.views import Views, is_genuine
 from isthmus.mcs.rules.absence import ONE_RESTORE, Facts, Memory, Roster, Verdict, doubt, judge
@@ -21,6 +23,11 @@ log = logging.getLogger(__name__)
 _LOOK = 1.0
 # Deletions of exports that no import here names pile up to this; forgotten ones fall back on agreement.
 _REMEMBERED = 10_000
+HELD: Final = Metric(
+    "isthmus_imports_held",
+    GAUGE,
+    "ServiceImports that keep an exporter of whom an export is missing, though not for sure.",
+)
 
 
 class Absences:
@@ -62,6 +69,11 @@ class Absences:
             watched.when_gone_back(self._hub_forgot)
         hub.members.subscribe(self._member_changed)
         hub.members.when_listed(self._members_listed)
+        metered(self)
+
+    def samples(self) -> Iterator[Sample]:
+        """How much waits for an answer."""
+        yield Sample(HELD, len(self._held))
 
     def when_rules_change(self, handler: Callable[[], None]) -> None:
         """Have `handler` called when all are to merge by another version of the rules."""

@@ -25,6 +25,7 @@ from isthmus.mcs.rules.merge import Merged
 from isthmus.mcs.rules.slices import Slices
 
 FAILED = "Failed"
+PENDING = "Pending"
 MAX_MESSAGE = 4_096  # the schema allows 32768; nobody reads that much
 
 
@@ -73,12 +74,12 @@ def _valid(problem: Problem | None) -> _Said:
 
 def _ready(state: ExportState) -> _Said:
     if state.problem:
-        return _Said("Ready", "False", "Pending", f"not exported: {state.problem.message}")
+        return _Said("Ready", "False", PENDING, f"not exported: {state.problem.message}")
     if state.refused:
-        return _Said("Ready", "False", "Failed", state.refused)
+        return _Said("Ready", "False", FAILED, state.refused)
     if not state.echoed:
         waiting = f"the hub has not answered since {state.hub_silence}" if state.hub_silence else "on its way"
-        return _Said("Ready", "False", "Pending", f"not on the hub yet: {waiting}")
+        return _Said("Ready", "False", PENDING, f"not on the hub yet: {waiting}")
     parts = ["published on the hub", *state.left_out]
     if state.hub_silence:
         parts.append(f"the hub has not answered since {state.hub_silence}: changes wait")
@@ -138,7 +139,7 @@ def _told(before: Condition | None, now: Condition) -> Told | None:
 
 def _is_trouble(condition: Condition | None) -> bool:
     """A person has to do something about it; what is only on its way is no trouble."""
-    if condition is None or condition.reason == "Pending":
+    if condition is None or condition.reason == PENDING:
         return False
     return condition.status == ("True" if condition.type == "Conflict" else "False")
 
@@ -180,7 +181,7 @@ def _import_ready(plan: Plan, merged: Merged, slices: Slices, here: Here) -> _Sa
         return _Said("Ready", "False", FAILED, "; ".join((f"{text}; {_advice(plan.refused)}", *notes)))
     if spec and spec.type == CLUSTER_SET_IP and not spec.ips:
         text = f"Service {plan.derived_name} has no address yet"
-        return _Said("Ready", "False", "Pending", "; ".join((text, *notes)))
+        return _Said("Ready", "False", PENDING, "; ".join((text, *notes)))
     total = len(merged.exporters)
     text = f"usable; exported by {total} cluster{'s' if total > 1 else ''}"
     return _Said("Ready", "True", "Ready", "; ".join((text, *notes)))

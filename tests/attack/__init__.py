@@ -1,0 +1,1 @@
+"""Members that turned on their set, and what they got."""

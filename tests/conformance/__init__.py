@@ -1,0 +1,1 @@
+"""Our conformance suites, judged themselves."""

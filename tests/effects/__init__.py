@@ -1,0 +1,1 @@
+"""Policies by their effect on traffic."""

@@ -1,0 +1,1 @@
+"""Isthmus installed on real clusters."""

@@ -1,0 +1,1 @@
+"""Joining and leaving by the command line."""

@@ -1,0 +1,1 @@
+"""Other versions of Kubernetes, and of ourselves."""
