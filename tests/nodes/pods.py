@@ -87,9 +87,15 @@ def pod(
 
 def spec(command: Sequence[str], *, ready_at: int | None = None) -> Manifest:
     """What a pod of one container is; with a port at which it is ready once it takes connections."""
-    container: Manifest = {"name": "main", "image": TOOLS, "command": list(command)}
+    container: Manifest = {
+        "name": "main",
+        "image": TOOLS,
+        "command": list(command),
+        # A share of the processor: without any, a pod stands still whenever others start.
+        "resources": {"requests": {"cpu": "20m"}},
+    }
     if ready_at:
-        container["readinessProbe"] = {"tcpSocket": {"port": ready_at}, "periodSeconds": 1}
+        container["readinessProbe"] = {"tcpSocket": {"port": ready_at}, "periodSeconds": 1, "timeoutSeconds": 5}
     return {"terminationGracePeriodSeconds": 0, "containers": [container]}
 
 

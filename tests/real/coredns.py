@@ -63,6 +63,7 @@ def _rules() -> Iterator[Manifest]:
 
 def _deployment(name: Manifest) -> Manifest:
     labels = {"k8s-app": "kube-dns"}
+    ready = {"httpGet": {"path": "/ready", "port": 8181}}
     container = {
         "name": "coredns",
         "image": COREDNS,
@@ -71,7 +72,10 @@ def _deployment(name: Manifest) -> Manifest:
             {"name": "dns", "containerPort": 53, "protocol": "UDP"},
             {"name": "dns-tcp", "containerPort": 53, "protocol": "TCP"},
         ],
-        "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181}, "periodSeconds": 1},
+        # A share of the processor, as kubeadm gives it: without any, every pod that starts takes all.
+        "resources": {"requests": {"cpu": "100m", "memory": "70Mi"}},
+        "startupProbe": {**ready, "periodSeconds": 1, "failureThreshold": 60},
+        "readinessProbe": ready,
         "volumeMounts": [{"name": "config-volume", "mountPath": "/etc/coredns", "readOnly": True}],
     }
     volume = {

@@ -222,7 +222,8 @@ def _container(wanted: Workload) -> Manifest:
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}, *wanted.ports],
         "startupProbe": probe("/livez", periodSeconds=1, failureThreshold=60),
         "livenessProbe": probe("/livez", periodSeconds=10, timeoutSeconds=5, failureThreshold=6),
-        "readinessProbe": probe("/readyz", periodSeconds=2, timeoutSeconds=2, failureThreshold=2),
+        # A busy node is no reason to ask nobody: with the last ready pod its Service refuses everything.
+        "readinessProbe": probe("/readyz", periodSeconds=2, timeoutSeconds=5, failureThreshold=3),
         "resources": wanted.resources,
         "securityContext": _CONTAINER_SECURITY,
         "volumeMounts": [

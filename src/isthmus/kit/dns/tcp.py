@@ -15,10 +15,13 @@ _SIZE = struct.Struct("!H")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one server puts up with. `idle` and `patience` in seconds."""
+    """What one server puts up with. `idle` and `patience` in seconds.
+
+    Resolvers keep connections for ten seconds: one that we closed at that moment would lose the next question.
+    """
 
     connections: int = 256
-    idle: float = 10.0
+    idle: float = 30.0
     patience: float = 5.0
     under_way: int = 16
     forwards: int = 1024
