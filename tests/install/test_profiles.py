@@ -21,9 +21,11 @@ Act: TypeAlias = Callable[[str], Awaitable[Client]]
 # One with every right on profiles, as another cluster manager has.
 OTHER_MANAGER = "otto"
 OURS = f"isthmus-{SET}"
+# No other test here has a cluster of that name.
+HELD = "held"
 
 
-def profile(name: str = "east", *, manager: str = OURS, label: str = "", namespace: str = SET, **more: str) -> Manifest:
+def profile(name: str = HELD, *, manager: str = OURS, label: str = "", namespace: str = SET, **more: str) -> Manifest:
     """A ClusterProfile as we write it, but for what is told."""
     labels = {MANAGER_LABEL: label or manager, MARKER_LABEL: MANAGED_BY, CLUSTER_LABEL: name} | more
     return {
@@ -78,26 +80,26 @@ async def test_only_their_manager_writes_profiles_of_ours(act: Act, root: Client
     await put(hub, profile())
     patch = {"spec": {"displayName": "mine"}}
     for who in (otto, await act(EAST)):
-        await refused(who.merge_patch(CLUSTER_PROFILES, "east", patch, namespace=SET), "only the hub's controller")
-        await refused(who.delete(CLUSTER_PROFILES, "east", namespace=SET), "only the hub's controller")
+        await refused(who.merge_patch(CLUSTER_PROFILES, HELD, patch, namespace=SET), "only the hub's controller")
+        await refused(who.delete(CLUSTER_PROFILES, HELD, namespace=SET), "only the hub's controller")
         await refused(who.delete_collection(CLUSTER_PROFILES, namespace=SET), "only the hub's controller")
         # Neither is anything made to look like one of ours, here or elsewhere, by its label or by its content.
-        await refused(put(who, profile("west")), "only the hub's controller")
+        await refused(put(who, profile("forged")), "only the hub's controller")
         for forged in (
-            profile("west", manager="isthmus-x", namespace=TEAM),
-            profile("west", manager="otto.example", label=OURS),
+            profile("forged", manager="isthmus-x", namespace=TEAM),
+            profile("forged", manager="otto.example", label=OURS),
         ):
             # Of two policies that refuse it, either may be the one that says so.
             await refused(put(who, forged), "only the hub's controller|the cluster manager|of cluster manager")
     status = {"status": {"version": {"kubernetes": "v9"}}}
     await refused(
-        (await act(EAST)).merge_patch(CLUSTER_PROFILES, "east", status, namespace=SET, subresource="status"),
+        (await act(EAST)).merge_patch(CLUSTER_PROFILES, HELD, status, namespace=SET, subresource="status"),
         "only the hub's controller",
     )
     # Helpers may add to the status, by the rights that an admin gave them (INV-28).
-    await otto.merge_patch(CLUSTER_PROFILES, "east", status, namespace=SET, subresource="status")
-    await root.merge_patch(CLUSTER_PROFILES, "east", patch, namespace=SET)
-    await hub.delete(CLUSTER_PROFILES, "east", namespace=SET)
+    await otto.merge_patch(CLUSTER_PROFILES, HELD, status, namespace=SET, subresource="status")
+    await root.merge_patch(CLUSTER_PROFILES, HELD, patch, namespace=SET)
+    await hub.delete(CLUSTER_PROFILES, HELD, namespace=SET)
 
 
 @pytest.mark.requirement("INV-3")
@@ -132,7 +134,7 @@ async def test_a_profile_of_ours_says_whose_it_is(
     for client in (await act(HUB_USER), root):
         await refused(put(client, manifest), words)
     with pytest.raises(NotFound):
-        await otto.get(CLUSTER_PROFILES, "east", namespace=SET)
+        await otto.get(CLUSTER_PROFILES, HELD, namespace=SET)
 
 
 @pytest.mark.requirement("INV-2", "INV-4", "INV-25", "INV-26")
@@ -144,14 +146,14 @@ async def test_what_a_profile_of_ours_says_stays_so(act: Act, root: Client, otto
         ({"metadata": {"labels": {CLUSTER_LABEL: "west"}}}, "one profile, one cluster"),
     ):
         for client in (hub, root):
-            await refused(client.merge_patch(CLUSTER_PROFILES, "east", change, namespace=SET), words)
+            await refused(client.merge_patch(CLUSTER_PROFILES, HELD, change, namespace=SET), words)
     # The definition refuses that too, where it comes first.
     renamed = {
         "spec": {"clusterManager": {"name": "otto.example"}},
         "metadata": {"labels": {MANAGER_LABEL: "otto.example"}},
     }
     with pytest.raises((Refused, Invalid), match=r"never changes|immutable"):
-        await root.merge_patch(CLUSTER_PROFILES, "east", renamed, namespace=SET)
+        await root.merge_patch(CLUSTER_PROFILES, HELD, renamed, namespace=SET)
     access = {"name": "reader", "cluster": {"server": "http://east.example"}}
     for status, words in (
         ({"accessProviders": [access]}, "does not begin with https"),
@@ -159,6 +161,6 @@ async def test_what_a_profile_of_ours_says_stays_so(act: Act, root: Client, otto
     ):
         for client in (hub, otto):
             written = client.merge_patch(
-                CLUSTER_PROFILES, "east", {"status": status}, namespace=SET, subresource="status"
+                CLUSTER_PROFILES, HELD, {"status": status}, namespace=SET, subresource="status"
             )
             await refused(written, words)
