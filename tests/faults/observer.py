@@ -10,9 +10,9 @@ from isthmus.api.scheme import Manifest
 from tests.faults.disturbances import HUB, VERDICTS, Disturbances, road
 from tests.faults.ledger import Ledger
 
-# Seconds. Nothing may be wrong for longer while everything it depends on is whole (issue: 10 s of healing).
+# Seconds. Nothing may be wrong for longer once everything that it depends on is whole (issue: 10 s of healing).
 BOUND = 10.0
-# What is local needs nobody else.
+# What is local needs nobody else, and an agent that runs: one that was killed has BOUND to start and read.
 LOCAL_BOUND = 5.0
 # By member, service, and what is meant of it.
 Wrong = tuple[str, str, str]
@@ -123,10 +123,10 @@ class Observer:
         found = dict(self._found())
         self._wrong = {wrong: self._wrong.get(wrong, now) for wrong in found}
         for wrong, parts in found.items():
-            since = max(self._wrong[wrong], self._disturbances.whole_since(parts))
+            since, healed = self._wrong[wrong], self._disturbances.whole_since(parts)
             bound = LOCAL_BOUND if len(parts) == 1 else BOUND
-            if now - since > bound:
-                self.say(f"wrong for more than {bound:g} s: {' '.join(wrong)}: {self.shown(wrong)}")
+            if now > max(since + bound, healed + BOUND):
+                self.say(f"wrong for {now - max(since, healed):.0f} s: {' '.join(wrong)}: {self.shown(wrong)}")
                 self._wrong[wrong] = now
 
     def wrong_since_before(self, moment: float) -> list[Wrong]:

@@ -271,9 +271,10 @@ async def test_a_pod_ends_gracefully_and_stays_until_it_has(cluster: Cluster) ->
     mounts = [{"name": "tmp", "mountPath": "/isthmus-out"}]
     volumes = [{"name": "tmp", "hostPath": {"path": str(cluster.stage.folder)}}]
     ending = "echo term >> /isthmus-out/end; sleep 0.5; echo end >> /isthmus-out/end; exit 0"
-    script = f"trap '{ending}' TERM; while :; do sleep 0.05; done"
+    script = f"trap '{ending}' TERM; touch /isthmus-out/armed; while :; do sleep 0.05; done"
     stop = {"preStop": {"exec": {"command": ["/bin/sh", "-c", "echo hook >> /isthmus-out/end"]}}}
-    main = shell(script, volumeMounts=mounts, lifecycle=stop)
+    probe = {"exec": {"command": ["test", "-e", "/isthmus-out/armed"]}, "periodSeconds": 1}
+    main = shell(script, volumeMounts=mounts, lifecycle=stop, readinessProbe=probe)
     await cluster.make("graceful", {"terminationGracePeriodSeconds": 20, "volumes": volumes, "containers": [main]})
     await cluster.ready("graceful")
     await cluster.remove("graceful")
@@ -284,6 +285,7 @@ async def test_a_pod_ends_gracefully_and_stays_until_it_has(cluster: Cluster) ->
     end = cluster.stage.folder / "end"
     assert end.read_text() == "hook\nterm\nend\n"
     end.unlink()
+    (cluster.stage.folder / "armed").unlink()
 
 
 async def test_a_pod_that_ignores_its_end_is_killed_when_its_grace_is_over(cluster: Cluster) -> None:
