@@ -44,6 +44,9 @@ def state(*states: State, **more: object) -> PodState:
         pytest.param(state(GOOD, BAD), "Never", "Failed", id="one failed, for good"),
         pytest.param(state(GOOD, BAD), "OnFailure", "Running", id="one failed, and is started again"),
         pytest.param(state(GOOD, UP), "Never", "Running", id="one ended, one runs"),
+        pytest.param(state(GOOD, init=[ContainerState(MAIN, UP)]), "Never", "Running", id="its sidecar still runs"),
+        pytest.param(state(UP, phase="Failed"), "Always", "Running", id="its deadline is over, but it still runs"),
+        pytest.param(state(BAD, phase="Failed"), "Always", "Failed", id="its deadline is over"),
         pytest.param(state(INITIALIZING, initialized=False), "Always", "Pending", id="init containers run"),
         pytest.param(
             state(INITIALIZING, initialized=False, init=[ContainerState(MAIN, BAD)]),
@@ -86,6 +89,14 @@ def test_why_a_pod_is_not_ready() -> None:
     assert conditions(state(UP))["ContainersReady"]["message"] == "containers with unready status: [main]"
     assert conditions(state(GOOD, phase="Succeeded"))["Ready"]["reason"] == "PodCompleted"
     assert conditions(state(INITIALIZING, initialized=False))["Initialized"]["reason"] == "ContainersNotInitialized"
+
+
+def test_why_a_pod_failed_is_told_once_it_has() -> None:
+    late = {"phase": "Failed", "reason": "DeadlineExceeded", "message": "too late"}
+    runs = status(POD, state(UP, **late), {}, ("10.0.0.1",), NOW)
+    over = status(POD, state(BAD, **late), {}, ("10.0.0.1",), NOW)
+    assert (runs["phase"], runs["reason"], runs["message"]) == ("Running", None, None)
+    assert (over["phase"], over["reason"], over["message"]) == ("Failed", "DeadlineExceeded", "too late")
 
 
 def test_a_container_tells_what_it_is_and_what_it_was() -> None:

@@ -82,8 +82,9 @@ class PodState:
 
 
 def phase(state: PodState, restart_policy: str) -> str:
-    """Pending, Running, Succeeded or Failed."""
-    if state.phase:
+    """Pending, Running, Succeeded or Failed; the last two only once nothing of the pod runs, sidecars neither."""
+    runs = any(isinstance(each.state, Running) for each in (*state.init, *state.containers))
+    if state.phase and not runs:
         return state.phase
     if not state.initialized:
         failed = any(isinstance(each.state, Ended) and each.state.code for each in state.init)
@@ -91,7 +92,7 @@ def phase(state: PodState, restart_policy: str) -> str:
     if any(isinstance(each.state, Running) for each in state.containers):
         return "Running"
     ended = [each.state for each in state.containers if isinstance(each.state, Ended)]
-    if len(ended) == len(state.containers) and restart_policy != "Always":
+    if len(ended) == len(state.containers) and restart_policy != "Always" and not runs:
         failed = any(each.code for each in ended)
         if not failed or restart_policy == "Never":
             return "Failed" if failed else "Succeeded"
@@ -101,15 +102,17 @@ def phase(state: PodState, restart_policy: str) -> str:
 
 def status(pod: Pod, state: PodState, seen: Manifest, node: Sequence[str], now: datetime) -> Manifest:
     """The pod's status; conditions of others in `seen` stay, and so do times of what did not change."""
+    reached = phase(state, pod.spec.restart_policy)
+    is_told = reached == state.phase
     found: Manifest = {
-        "phase": phase(state, pod.spec.restart_policy),
+        "phase": reached,
         "conditions": _conditions(pod, state, seen.get("conditions") or [], now),
         "hostIP": node[0],
         "hostIPs": [{"ip": address} for address in node],
         "qosClass": qos_class(pod.spec),
         "containerStatuses": [_container(each) for each in state.containers],
-        "reason": state.reason or None,
-        "message": state.message or None,
+        "reason": (is_told and state.reason) or None,
+        "message": (is_told and state.message) or None,
     }
     if state.init:
         found["initContainerStatuses"] = [_container(each) for each in state.init]
