@@ -5,7 +5,10 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+
+from isthmus.local.network import NodeNetwork
 
 LIMIT = 60.0
 AS_ROOT, AS_USER = "as root", "as an ordinary user"
@@ -24,6 +27,13 @@ def why_not(way: str) -> str:
         return "not root"
     tried = subprocess.run([*unshare(way), "true"], capture_output=True, text=True, check=False)
     return tried.stderr.strip()
+
+
+def enter_command(node: NodeNetwork, argv: Sequence[str]) -> tuple[str, ...]:
+    """The command that runs `argv` in a node's network, killed when this process dies; for its children only."""
+    # Not getpid(): /proc may belong to another PID namespace than ours.
+    namespace = f"/proc/{Path('/proc/self').readlink()}/fd/{node.namespace}"
+    return "setpriv", "--pdeathsig", "KILL", "nsenter", f"--net={namespace}", "--", *argv
 
 
 def run_inside(function: Callable[..., Coroutine[object, object, None]], way: str, *arguments: str) -> None:

@@ -1,14 +1,11 @@
 """The network of a set, in namespaces of its own: who reaches whom, and what is left afterwards."""
 
-import asyncio
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +14,7 @@ import pytest
 from isthmus.errors import Invalid
 from isthmus.local.addresses import HUB
 from isthmus.local.network import NodeNetwork, SetNetwork
-from tests.local.inside import AS_ROOT, AS_USER, run_inside, unshare, why_not
+from tests.local.inside import AS_ROOT, AS_USER, enter_command, run_inside, why_not
 
 pytestmark = pytest.mark.node
 WAIT = 10.0
@@ -52,7 +49,7 @@ def answering(listener: socket.socket) -> Iterator[None]:
 def hears(node: NodeNetwork, address: str, port: int) -> bool:
     """Whether a connection from inside the node is greeted."""
     code = f"import socket; s = socket.create_connection(('{address}', {port}), 1); assert s.recv(9) == b'hello'"
-    command = node.enter_command([sys.executable, "-S", "-c", code])
+    command = enter_command(node, [sys.executable, "-S", "-c", code])
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
@@ -84,7 +81,7 @@ async def pods_are_reached_by_way_of_their_node() -> None:
     for index, address in enumerate(west.addresses.pod(2)):
         prefix = (32, 128)[index]
         code = f"from isthmus.local.netlink import Netlink; Netlink().add_address(1, '{address}/{prefix}')"
-        subprocess.run(west.enter_command([sys.executable, "-c", code]), check=True)
+        subprocess.run(enter_command(west, [sys.executable, "-c", code]), check=True)
         with answering(west.listen(address, 80)):
             assert hears(east, address, 80)
             await network.remove_node(1)
@@ -105,17 +102,6 @@ async def mistakes_are_explained() -> None:
     network.close()
 
 
-async def child_of_a_node(file: str) -> None:
-    """Hold a node open, with a process in it, until killed."""
-    network = SetNetwork.create()
-    node = await network.add_node(1)
-    child = await asyncio.create_subprocess_exec(*node.enter_command(["sleep", "600"]))
-    unfinished = Path(file + ".new")
-    unfinished.write_text(f"{child.pid} {os.getpid()}")
-    unfinished.rename(file)
-    await child.wait()
-
-
 @pytest.mark.parametrize(
     "story",
     [
@@ -128,32 +114,6 @@ async def child_of_a_node(file: str) -> None:
 def test_the_network_of_a_set(story: object, way: str) -> None:
     assert callable(story)
     run_inside(story, way)
-
-
-def test_whatever_runs_in_a_node_dies_with_its_supervisor(way: str, tmp_path: Path) -> None:
-    file = tmp_path / "pids"
-    command = [*unshare(way), sys.executable, "-m", "tests.local.inside", __name__, child_of_a_node.__name__, str(file)]
-    supervisor = subprocess.Popen(command)
-    wait_for(file.exists)
-    child, own = map(int, file.read_text().split())
-    os.kill(own, signal.SIGKILL)
-    supervisor.wait(WAIT)
-    wait_for(lambda: not is_alive(child))
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def wait_for(condition: object) -> None:
-    assert callable(condition)
-    end = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_outside_of_namespaces_the_kernel_says_no(tmp_path: Path) -> None:

@@ -3,9 +3,7 @@
 import asyncio
 import json
 import logging
-import random
 import socket
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +22,7 @@ from isthmus.kube.client import Client
 from isthmus.kube.config import load_kubeconfig
 from isthmus.local.addresses import HUB as HUB_ADDRESSES
 from isthmus.local.addresses import ClusterAddresses
+from isthmus.local.forkserver import Program
 from isthmus.local.membership import HUB_TOKEN, membership
 from isthmus.local.network import NodeNetwork, SetNetwork
 from isthmus.local.state import HUB, SetFiles, SetRecord, write_private
@@ -31,6 +30,9 @@ from isthmus.local.units import Keeper, Unit, wait_until
 
 log = logging.getLogger(__name__)
 
+API_SERVER, NODE, ISTHMUS = "isthmus.apiserver.__main__", "isthmus.local.node.__main__", "isthmus.cli.main"
+# What those load, the last of them only for the subcommand it is given.
+PROGRAMS = (API_SERVER, NODE, ISTHMUS, "isthmus.cli.hub", "isthmus.cli.agent", "isthmus.cli.dns")
 API_PORT = 6443
 # May do everything.
 ADMINS = "system:masters"
@@ -48,7 +50,7 @@ class Cluster:
         name: str,
         record: SetRecord,
         listener: socket.socket,
-        keep: Callable[[Keeper], None],
+        keep: Callable[[Unit], Keeper],
     ) -> None:
         self.name = name
         self.keepers: dict[str, Keeper] = {}
@@ -85,7 +87,7 @@ class Cluster:
                 self._run("hub", self._hub(pki))
             else:
                 if node:
-                    self._run("node", _python("isthmus.local.node", "--config", str(self._node_config(pki))), node)
+                    self._run("node", (NODE, "--config", str(self._node_config(pki))), node)
                 if self._own.joined:
                     await self._be_member(client, hub_runs=hub_runs)
                     self._employ(pki, node)
@@ -132,8 +134,8 @@ class Cluster:
         if node:
             dns = [f"--listen={address}" for address in node.addresses.isthmus_dns]
             reader = self._kubeconfig("isthmus-dns", pki, DNS_USER)
-            self._run("dns", _isthmus("dns", f"--kubeconfig={reader}", *dns), node)
-        self._run("agent", _isthmus(*arguments), node)
+            self._run("dns", (ISTHMUS, "dns", f"--kubeconfig={reader}", *dns), node)
+        self._run("agent", (ISTHMUS, *arguments), node)
 
     def _at_hub(self, node: NodeNetwork | None) -> tuple[str, str, Path]:
         """Who the agent is, in which set, and the kubeconfig for that: by a token if it joined by hand."""
@@ -164,19 +166,8 @@ class Cluster:
 
     def _run(self, unit: str, argv: tuple[str, ...], node: NodeNetwork | None = None) -> None:
         descriptors = tuple(each.fileno() for each in self._listeners) if unit == "apiserver" else ()
-        command = node.enter_command(argv) if node else ("setpriv", "--pdeathsig", "KILL", *argv)
-        keeper = Keeper(
-            Unit(
-                name=f"{self.name}/{unit}",
-                cluster=self.name,
-                argv=tuple(command),
-                log=self._log(unit),
-                descriptors=descriptors,
-            ),
-            jitter=random.random,
-        )
-        self.keepers[unit] = keeper
-        self._keep(keeper)
+        program = Program(argv, descriptors, node.namespace if node else None)
+        self.keepers[unit] = self._keep(Unit(f"{self.name}/{unit}", self.name, program, self._log(unit)))
 
     def _inside(self) -> str:
         """Where this cluster's processes reach its API server."""
@@ -216,12 +207,12 @@ class Cluster:
             "advertised": [[HUB_ADDRESSES[0] if self.name == HUB else addresses.node[0], API_PORT]],
             "listeners": [listener.fileno() for listener in self._listeners],
         }
-        return _python("isthmus.apiserver", "--config", str(self._json("apiserver", options)))
+        return API_SERVER, "--config", str(self._json("apiserver", options))
 
     def _hub(self, pki: PKI) -> tuple[str, ...]:
         config = self._kubeconfig("isthmus-hub", pki, HUB_USER)
         silent_after = SILENT_AFTER_BEATS * self._record.heartbeat
-        return _isthmus("hub", f"--kubeconfig={config}", f"--set={self._files.name}", f"--silent-after={silent_after}")
+        return ISTHMUS, "hub", f"--kubeconfig={config}", f"--set={self._files.name}", f"--silent-after={silent_after}"
 
     def _node_config(self, pki: PKI) -> Path:
         config = {
@@ -247,14 +238,6 @@ class Cluster:
 def _listening(address: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     return socket.create_server((address, API_PORT), family=family, backlog=512)
-
-
-def _python(module: str, *arguments: str) -> tuple[str, ...]:
-    return sys.executable, "-m", module, *arguments
-
-
-def _isthmus(*arguments: str) -> tuple[str, ...]:
-    return _python("isthmus.cli.main", *arguments)
 
 
 async def _answers(client: Client) -> bool:

@@ -1,11 +1,12 @@
-"""Linux namespaces and mounts: the system calls that Python 3.11 does not offer, by way of libc.
+"""Linux namespaces, mounts and lives: the system calls that Python 3.11 does not offer, by way of libc.
 
-namespaces(7), mount_namespaces(7), pid_namespaces(7).
+namespaces(7), mount_namespaces(7), pid_namespaces(7), prctl(2).
 """
 
 import contextlib
 import ctypes
 import os
+import signal
 from collections.abc import Iterator
 
 NEW_MOUNTS = 0x00020000
@@ -20,6 +21,7 @@ NO_SUID, NO_DEVICES, NO_EXEC = 0x2, 0x4, 0x8
 NO_ATIME, NO_DIR_ATIME, RELATIVE_ATIME = 0x400, 0x800, 0x200000
 _DETACH = 2
 
+_SIGNAL_AT_PARENTS_DEATH = 1
 _DROP_FROM_BOUNDING_SET = 24
 _LAST_CAPABILITY = 63
 
@@ -107,6 +109,13 @@ def keep_capabilities(kept: frozenset[int]) -> None:
         if capability not in kept:
             # Refused for numbers that this kernel does not know: nothing to drop then.
             _libc.prctl(_DROP_FROM_BOUNDING_SET, capability, 0, 0, 0)
+
+
+def die_with(parent: int) -> None:
+    """Have this process killed when its parent dies; ends it at once where `parent` has died already."""
+    _checked(_libc.prctl(_SIGNAL_AT_PARENTS_DEATH, signal.SIGKILL, 0, 0, 0), "prctl")
+    if os.getppid() != parent:
+        os._exit(128 + signal.SIGKILL)
 
 
 def _checked(result: int, what: str) -> None:

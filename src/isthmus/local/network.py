@@ -6,7 +6,6 @@ namespace of whoever calls `SetNetwork.create`, and goes with the last process i
 
 import os
 import socket
-from collections.abc import Sequence
 from pathlib import Path
 
 from isthmus.errors import Invalid
@@ -33,21 +32,13 @@ class NodeNetwork:
     def __init__(self, number: int) -> None:
         self.addresses = ClusterAddresses(number)
         self.number = number
-        self._namespace = new_network()
+        # A descriptor, for `setns`.
+        self.namespace = new_network()
         self._netlink: Netlink | None = None
-
-    def enter_command(self, argv: Sequence[str]) -> tuple[str, ...]:
-        """The command line that runs `argv` in this namespace, killed when the process that started it dies.
-
-        For children of this process only.
-        """
-        # Not getpid(): /proc may belong to another PID namespace than ours.
-        namespace = f"/proc/{Path('/proc/self').readlink()}/fd/{self._namespace}"
-        return "setpriv", "--pdeathsig", "KILL", "nsenter", f"--net={namespace}", "--", *argv
 
     def listen(self, host: str, port: int) -> socket.socket:
         """A listening TCP socket inside, for a process inside or outside to serve. Raises Invalid if taken."""
-        with inside(self._namespace):
+        with inside(self.namespace):
             try:
                 family = socket.AF_INET6 if ":" in host else socket.AF_INET
                 return socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -56,8 +47,8 @@ class NodeNetwork:
 
     def attach(self, bridge: Netlink, index: int) -> None:
         """Join the bridge, take the node's addresses, and make the service range local."""
-        bridge.add_veth(_port(self.number), index, Peer("eth0", self._namespace, _mac(self.number)))
-        with inside(self._namespace):
+        bridge.add_veth(_port(self.number), index, Peer("eth0", self.namespace, _mac(self.number)))
+        with inside(self.namespace):
             _configure(_NODE_SETTINGS)
             self._netlink = netlink = Netlink()
             outward = socket.if_nametoindex("eth0")
@@ -80,7 +71,7 @@ class NodeNetwork:
         """Let the namespace go, once the processes in it have ended."""
         if self._netlink:
             self._netlink.close()
-        os.close(self._namespace)
+        os.close(self.namespace)
 
     @property
     def _door(self) -> Netlink:

@@ -1,6 +1,7 @@
 """One supervisor per cluster set: it owns every process of the set, and they die with it.
 
-It runs inside the set's own network namespace. Commands reach it by `local.control`.
+It runs inside the set's own network namespace, as the first fork of the server that starts the others. Commands reach
+it by `local.control`.
 """
 
 import asyncio
@@ -19,11 +20,12 @@ import msgspec
 
 from isthmus.errors import Invalid, IsthmusError
 from isthmus.kit.logs import configure
-from isthmus.local.cluster import Cluster
+from isthmus.local.cluster import PROGRAMS, Cluster
 from isthmus.local.control import Answer, Command, Peer, UnitStatus, failure, receive
+from isthmus.local.forkserver import ForkServer, serve
 from isthmus.local.network import SetNetwork
 from isthmus.local.state import HUB, ClusterRecord, SetFiles, SetRecord
-from isthmus.local.units import Keeper
+from isthmus.local.units import Keeper, Unit
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +33,14 @@ log = logging.getLogger(__name__)
 class Supervisor:
     """Brings clusters of one set up, keeps them so, and takes them down."""
 
-    def __init__(self, files: SetFiles, network: SetNetwork | None, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, files: SetFiles, network: SetNetwork | None, starter: ForkServer, tasks: asyncio.TaskGroup
+    ) -> None:
         self.files = files
         self.network = network
         self.clusters: dict[str, Cluster] = {}
         self.over = asyncio.Event()
+        self._starter = starter
         self._tasks = tasks
         # One command at a time: two `up` at once would otherwise race for numbers and names.
         self._turn = asyncio.Lock()
@@ -105,8 +110,10 @@ class Supervisor:
             await self.clusters.pop(name).end()
         raise problems[0]
 
-    def _keep(self, keeper: Keeper) -> None:
+    def _keep(self, unit: Unit) -> Keeper:
+        keeper = Keeper(unit, self._starter.start, jitter=random.random)
         keeper.start(self._tasks)
+        return keeper
 
     async def stop(self, names: tuple[str, ...], peer: Peer) -> None:
         """End all processes of the named clusters, and leave them down until `start`."""
@@ -162,17 +169,17 @@ class Supervisor:
 
 
 @contextlib.asynccontextmanager
-async def supervising(files: SetFiles, network: SetNetwork | None) -> AsyncIterator[Supervisor]:
+async def supervising(files: SetFiles, network: SetNetwork | None, starter: ForkServer) -> AsyncIterator[Supervisor]:
     """A supervisor whose processes end with the block."""
     async with asyncio.TaskGroup() as tasks:
-        supervisor = Supervisor(files, network, tasks)
+        supervisor = Supervisor(files, network, starter, tasks)
         try:
             yield supervisor
         finally:
             await asyncio.gather(*(cluster.end() for cluster in supervisor.clusters.values()))
 
 
-async def run(files: SetFiles, *, nodes: bool) -> None:
+async def run(files: SetFiles, starter: ForkServer, *, nodes: bool) -> None:
     """Supervise one set until `down`, or SIGTERM."""
     network = SetNetwork.create() if nodes else None
     loop = asyncio.get_running_loop()
@@ -181,7 +188,7 @@ async def run(files: SetFiles, *, nodes: bool) -> None:
         door.bind(str(files.socket))
         door.listen()
         door.setblocking(False)
-        async with supervising(files, network) as supervisor:
+        async with supervising(files, network, starter) as supervisor:
             loop.add_signal_handler(signal.SIGTERM, supervisor.over.set)
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(supervisor.serve(door), name="serve")
@@ -195,7 +202,6 @@ async def run(files: SetFiles, *, nodes: bool) -> None:
 def main() -> None:
     """Supervise the set whose folder's parent and name are the arguments; a second supervisor ends at once."""
     root, name, nodes = sys.argv[1:]
-    random.seed()
     configure(json=False, level="INFO")
     files = SetFiles(name, Path(root))
     with (files.folder / "lock").open("w") as lock:
@@ -206,7 +212,7 @@ def main() -> None:
             return
         lock.write(str(os.getpid()))
         lock.flush()
-        asyncio.run(run(files, nodes=nodes == "nodes"))
+        serve(PROGRAMS, lambda starter: asyncio.run(run(files, starter, nodes=nodes == "nodes")))
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@ import contextlib
 import logging
 import signal
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus.errors import Unreachable
 from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.local.control import UnitStatus
+from isthmus.local.forkserver import Forked, Program
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 SETTLED = 10.0
 END_LIMIT = 10.0
 LARGEST_LOG = 10 * 1024 * 1024
+# Starts a program whose output goes to a descriptor.
+Starter = Callable[[Program, int], Forked]
 
 
 @dataclass(frozen=True)
@@ -27,21 +30,20 @@ class Unit:
 
     name: str
     cluster: str
-    argv: tuple[str, ...]
+    program: Program
     log: Path
-    descriptors: tuple[int, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 class Keeper:
     """Keeps one unit running until it is told to end it."""
 
-    def __init__(self, unit: Unit, *, jitter: Callable[[], float], clock: Clock = SYSTEM) -> None:
+    def __init__(self, unit: Unit, start: Starter, *, jitter: Callable[[], float], clock: Clock = SYSTEM) -> None:
         self.unit = unit
+        self._start = start
         self.restarts = 0
         self._clock = clock
         self._backoff = Backoff(base=0.1, cap=5.0, jitter=jitter)
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Forked | None = None
         self._ending = False
         self._task: asyncio.Task[None] | None = None
 
@@ -67,13 +69,11 @@ class Keeper:
         self._ending = True
         process = self._process
         if process and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(END_LIMIT):
                     await process.wait()
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            process.send_signal(signal.SIGKILL)
             await process.wait()
         if self._task:
             self._task.cancel()
@@ -101,14 +101,11 @@ class Keeper:
         if unit.log.exists() and unit.log.stat().st_size > LARGEST_LOG:
             unit.log.replace(unit.log.with_suffix(".old"))
         with unit.log.open("ab") as output:
-            self._process = await asyncio.create_subprocess_exec(
-                *unit.argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=unit.descriptors,
-                env=unit.environment or None,
-            )
+            try:
+                self._process = self._start(unit.program, output.fileno())
+            except Unreachable as error:
+                log.warning("process not started", extra={"unit": unit.name, "error": str(error)})
+                return 1
         return await self._process.wait()
 
 

@@ -13,6 +13,7 @@ from typing import IO
 
 from isthmus.apiserver.app import APIServer, ServerOptions
 from isthmus.local.network import NodeNetwork, SetNetwork
+from tests.local.inside import enter_command
 
 CLUSTER, NUMBER, PORT = "east", 1, 6443
 
@@ -60,7 +61,7 @@ async def main(folder: Path, listener: socket.socket) -> None:
 
 async def keep_node(node: NodeNetwork, folder: Path) -> None:
     """Run the node's process again and again; its id is in `node.pid`, its output in `node.log`."""
-    command = node.enter_command([sys.executable, "-m", "tests.local.node.pods_only", str(folder / "node.json")])
+    command = enter_command(node, [sys.executable, "-m", "tests.local.node.pods_only", str(folder / "node.json")])
     with (folder / "node.log").open("ab") as log:
         while True:
             await run_once(command, folder, log)
