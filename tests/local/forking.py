@@ -9,6 +9,7 @@ from pathlib import Path
 
 from isthmus.local.forkserver import ForkServer, Program, serve
 from isthmus.local.namespaces import new_network
+from isthmus.local.netlink import Netlink
 
 MODULE = "tests.local.forking"
 LOADED_BY = os.getpid()
@@ -38,6 +39,8 @@ async def supervise(folder: Path, starter: ForkServer) -> int:
     """Start one program of each kind, write how they ended, and stay until told to end."""
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(MANY)]
     last = listeners[-1]
+    # What a program in a network of its own does not see.
+    Netlink().add_bridge("outside")
     with (folder / "output").open("wb") as file:
         told = Program((MODULE, "tell", str(last.fileno())), (last.fileno(),), new_network())
         ended = [await starter.start(told, file.fileno()).wait()]
