@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.real.build import binary
 from tests.real.controlplane import ControlPlane
@@ -12,6 +13,10 @@ from tests.real.fixtures import node_clusters
 __all__ = ["node_clusters"]
 
 pytest_plugins = ("tests.traceability", "tests.workers")
+
+# Whether an example is right does not depend on how fast the machine is.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 EMBEDDED, CONTROL_PLANE, NODES = "embedded", "control plane", "nodes"
 

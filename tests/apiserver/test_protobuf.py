@@ -1,7 +1,7 @@
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.api.scheme import Manifest
@@ -96,7 +96,6 @@ def test_what_cannot_be_read_is_malformed(data: bytes) -> None:
         decode(data)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_reader(data: bytes) -> None:
     try:

@@ -17,7 +17,6 @@ def obj(name: str, namespace: str = "n", **fields: object) -> Manifest:
 writes = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["m", "n"]), st.booleans()), max_size=40)
 
 
-@settings(deadline=None)
 @given(writes)
 def test_the_past_is_what_it_was(sequence: list[tuple[str, str, bool]]) -> None:
     storage = Storage(None, 100)
@@ -36,7 +35,7 @@ def test_the_past_is_what_it_was(sequence: list[tuple[str, str, bool]]) -> None:
         assert inside == [body for body in bodies if b'"namespace":"n"' in body]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(writes)
 def test_a_restart_finds_what_was_there_and_counts_on(
     tmp_path_factory: pytest.TempPathFactory, sequence: list[tuple[str, str, bool]]

@@ -52,7 +52,7 @@ def step(write: tuple[str, str, str, Manifest, Manifest], number: int) -> Step:
     return apply(f"{path}/{name}", body, manager, force=verb == "force")
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=15, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(writes=st.lists(WRITES, min_size=3, max_size=8))
 def test_any_sequence_of_writes_ends_alike(pair: Pair, writes: list[tuple[str, str, str, Manifest, Manifest]]) -> None:
     number = next(NUMBERS)

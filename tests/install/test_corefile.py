@@ -1,14 +1,13 @@
 """Our block in a Corefile: where it goes, what it keeps of the rest, and what it refuses."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.errors import Invalid
 from isthmus.install.corefile import BEGIN, END, imports, multicluster_line, name_of, read, with_zone, without
 
 ZONE = "clusterset.local"
-ON_ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 KUBEADM = """\
 .:53 {
     errors
@@ -99,7 +98,6 @@ def test_undoing_gives_back_what_was_there_byte_for_byte(corefile: str, is_cache
     assert with_zone(done, ZONE, ["10.96.0.5"], is_cache=is_cache) == done
 
 
-@ON_ANY_MACHINE
 @given(
     st.lists(st.sampled_from([*KUBEADM.split("\n"), *STOCK.split("\n"), *OTHERS.split("\n"), "\r", "x", "import y"])),
     st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), max_size=3),

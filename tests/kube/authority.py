@@ -21,10 +21,11 @@ class Authority:
     """Signs what a test asks for; certificates are good for a day, unless told otherwise."""
 
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    days: float = 1
 
     @cached_property
     def pem(self) -> bytes:
-        return self._signed("authority", self.key, timedelta(days=1), ca=True)
+        return self._signed("authority", self.key, timedelta(days=self.days), ca=True)
 
     def issue(
         self, common: str, *, addresses: tuple[str, ...] = (), names: tuple[str, ...] = (), days: float = 1

@@ -225,8 +225,7 @@ def test_a_file_that_is_not_yaml_is_named(tmp_path: Path, content: bytes, told: 
 
 
 def test_an_expired_authority_is_told(tmp_path: Path) -> None:
-    old, _ = AUTHORITY.issue("an authority", days=-1)
-    path = saved(tmp_path, kubeconfig({"certificate-authority-data": b64(old)}))
+    path = saved(tmp_path, kubeconfig({"certificate-authority-data": b64(Authority(days=-1).pem)}))
     with pytest.raises(Invalid, match="certificate-authority-data: the authority's certificate expired"):
         load_kubeconfig([path])
 

@@ -4,11 +4,9 @@ import os
 import ssl
 import tempfile
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
-
-from cryptography import x509
 
 from isthmus.errors import Invalid
 
@@ -86,12 +84,13 @@ def _verifying(authority: Material | None, now: datetime) -> ssl.SSLContext:
     pem = authority.read()
     try:
         made = ssl.create_default_context(cadata=pem.decode("ascii", errors="ignore"))
+        seconds = [ssl.cert_time_to_seconds(str(root["notAfter"])) for root in made.get_ca_certs()]
     except (ssl.SSLError, ValueError) as problem:
         raise Invalid(f"{authority.origin}: holds no certificates (PEM) of an authority: {problem}") from problem
-    ended = [root.not_valid_after_utc for root in _certificates(authority, pem)]
-    if max(ended) < now:
+    ended = max((datetime.fromtimestamp(each, UTC) for each in seconds), default=now)
+    if ended < now:
         raise Invalid(
-            f"{authority.origin}: the authority's certificate expired on {_day(max(ended))}; "
+            f"{authority.origin}: the authority's certificate expired on {_day(ended)}; "
             "get a new kubeconfig from the cluster's admin"
         )
     return made
@@ -99,10 +98,10 @@ def _verifying(authority: Material | None, now: datetime) -> ssl.SSLContext:
 
 def _introduce(made: ssl.SSLContext, certificate: Material, key: Material | None, now: datetime) -> None:
     pem = certificate.read()
-    leaf = _certificates(certificate, pem)[0]
-    if leaf.not_valid_after_utc < now:
+    ended = _end(certificate, pem)
+    if ended < now:
         raise Invalid(
-            f"{certificate.origin}: the client certificate expired on {_day(leaf.not_valid_after_utc)}; "
+            f"{certificate.origin}: the client certificate expired on {_day(ended)}; "
             "get a new kubeconfig from the cluster's admin"
         )
     # The ssl module reads files only; this one is ours alone, and gone before we return.
@@ -119,11 +118,14 @@ def _introduce(made: ssl.SSLContext, certificate: Material, key: Material | None
             ) from problem
 
 
-def _certificates(material: Material, pem: bytes) -> list[x509.Certificate]:
+def _end(certificate: Material, pem: bytes) -> datetime:
+    # Here, since most agents come with a token: the library is 10 MB of memory.
+    from cryptography import x509  # noqa: PLC0415
+
     try:
-        return x509.load_pem_x509_certificates(pem)
+        return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc
     except ValueError as problem:
-        raise Invalid(f"{material.origin}: not a PEM certificate: {problem}") from problem
+        raise Invalid(f"{certificate.origin}: not a PEM certificate: {problem}") from problem
 
 
 def _no_password() -> str:

@@ -2,18 +2,16 @@
 
 import dns.name
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from isthmus.errors import Invalid
 from isthmus.kit.dns.names import from_wire, is_name, parents, to_wire, within
 
 # A busy machine is slow, not wrong.
-ON_ANY_MACHINE = settings(deadline=None)
 LABELS = some.lists(some.binary(min_size=1, max_size=63), max_size=5).filter(lambda labels: sum(map(len, labels)) < 240)
 
 
-@ON_ANY_MACHINE
 @given(LABELS)
 def test_any_name_survives_the_way_in_and_out_again(labels: list[bytes]) -> None:
     wire = dns.name.Name((*labels, b"")).to_wire() or b""
@@ -22,7 +20,6 @@ def test_any_name_survives_the_way_in_and_out_again(labels: list[bytes]) -> None
     assert to_wire(name) == wire.lower()
 
 
-@ON_ANY_MACHINE
 @given(LABELS)
 def test_a_dot_in_the_text_always_parts_labels(labels: list[bytes]) -> None:
     name, _ = from_wire(dns.name.Name((*labels, b"")).to_wire() or b"", 0)
@@ -72,7 +69,6 @@ def test_what_is_no_name_is_refused(packet: bytes, offset: int) -> None:
         from_wire(packet, offset)
 
 
-@ON_ANY_MACHINE
 @given(some.binary(max_size=600), some.integers(0, 600))
 def test_no_octets_do_worse_than_be_refused(packet: bytes, offset: int) -> None:
     try:

@@ -135,7 +135,7 @@ def test_foreign_text_is_harmless_in_a_message() -> None:
     assert foreign.shown("\x1b[31m\n" + "x" * 1000) == "'\\x1b[31m\\n" + "x" * 54 + "...'"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.builds(

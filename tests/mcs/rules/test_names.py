@@ -24,7 +24,7 @@ def test_names_on_the_hub_begin_with_their_owner_and_a_dot() -> None:
 
 
 @pytest.mark.requirement("MCS-74", "MCS-101")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(KEYS, KEYS)
 def test_names_are_valid_and_tell_keys_apart(one: ExportKey, other: ExportKey) -> None:
     for name in (export_name(*one), chunk_name(one, "IPv4", 999), slice_name(one.name, one.cluster, "IPv6", 999)):
