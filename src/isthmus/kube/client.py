@@ -56,7 +56,6 @@ class Listed(Generic[T]):
 
 class _Page(msgspec.Struct):
     metadata: ListMeta
-    items: list[msgspec.Raw] | None = None
 
 
 class _Version(msgspec.Struct, rename="camel"):
@@ -291,22 +290,25 @@ class Client:
         def fetched(continue_: str) -> Awaitable[bytes]:
             return self._transport.send(requests.listing(resource, namespace, options, continue_))
 
-        async def take_in(page: _Page) -> None:
-            for position, raw in enumerate(page.items or ()):
-                decoded = codec.attempt(raw, position)
-                if isinstance(decoded, Undecodable):
-                    undecodable[decoded.key] = decoded.reason
+        async def take_in(body: bytes) -> None:
+            try:
+                found = codec.attempt_all(body)
+            except MALFORMED as problem:
+                raise _nonsense(self.server, body, str(problem)) from problem
+            for each in found:
+                if isinstance(each, Undecodable):
+                    undecodable[each.key] = each.reason
                 else:
-                    items.append(keep(decoded))
+                    items.append(keep(each))
 
         body = await fetched("")
         for _ in range(MAX_PAGES):
             page = _read(body, _Page, self.server)
             if not page.metadata.continue_:
-                await take_in(page)
+                await take_in(body)
                 return Listed(tuple(items), page.metadata.resource_version, undecodable)
             # While the server makes the next page, this one is decoded.
-            body, _ = await asyncio.gather(fetched(page.metadata.continue_), take_in(page))
+            body, _ = await asyncio.gather(fetched(page.metadata.continue_), take_in(body))
         raise _nonsense(self.server, b"", "a list without end")
 
     async def _events(self, batches: AsyncGenerator[Batch[T], None]) -> AsyncGenerator[Event[T], None]:

@@ -28,6 +28,10 @@ class _Named(msgspec.Struct):
     metadata: _Names = _Names()
 
 
+class _Page(msgspec.Struct, Generic[T]):
+    items: list[T] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Undecodable:
     """An object that this version of Isthmus cannot read: which one, why, and its resourceVersion."""
@@ -79,6 +83,16 @@ class Codec(Generic[T]):
             return self.decode(raw)
         except MALFORMED as problem:
             return _set_aside(raw, str(problem), position)
+
+    def attempt_all(self, page: bytes) -> list[T | Undecodable]:
+        """The objects in a page of a list, or why one is none; raises one of MALFORMED where it is no page."""
+        try:
+            found = msgspec.json.decode(page, type=_Page[self._resource.type]).items  # type: ignore[name-defined]  # at run time
+            return [self.finished(each) for each in found or ()]
+        except MALFORMED:
+            # Twice the time, and all but the bad ones are read.
+            raws = msgspec.json.decode(page, type=_Page[msgspec.Raw]).items
+            return [self.attempt(raw, position) for position, raw in enumerate(raws or ())]
 
 
 def key_of(item: object) -> Key:

@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import Final, Generic, TypeVar, cast
@@ -23,8 +22,7 @@ LONG: Final = 1024
 _COMPRESSED: Final = zlib.compress(b"")[:1]
 
 
-@dataclass(frozen=True, slots=True)
-class Change(Generic[T]):
+class Change(msgspec.Struct, Generic[T], frozen=True):
     """One object before and after; `None` is "not there".
 
     `seen` is false where the change was not told by the server, but found by comparing a fresh list with
@@ -37,13 +35,12 @@ class Change(Generic[T]):
     seen: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """One object as a store keeps it, and where it is found there: index names with keys."""
 
     key: Key
     content: object
-    found_by: tuple[tuple[str, str], ...]
+    found_by: list[tuple[str, str]]
 
 
 class Store(Generic[T]):
@@ -86,7 +83,7 @@ class Store(Generic[T]):
     def held(self, item: T) -> Held:
         """What would be kept of this object: for `replace`, so that a long list need not be there whole."""
         content = self._pack(item) if self._pack else item
-        return Held(key_of(item), content, tuple(self._places(item)))
+        return Held(key_of(item), content, self._places(item))
 
     def put(self, item: T, *, seen: bool = True) -> Change[T] | None:
         """Keep this state of an object; None where nothing changed."""
@@ -155,10 +152,8 @@ class Store(Generic[T]):
             if not found or found == key:
                 self._indexes[index].pop(value, None)
 
-    def _places(self, item: T) -> Iterator[tuple[str, str]]:
-        for index, function in self._functions.items():
-            for value in function(item):
-                yield index, value
+    def _places(self, item: T) -> list[tuple[str, str]]:
+        return [(index, value) for index, function in self._functions.items() for value in function(item)]
 
 
 def _packer() -> Callable[[object], bytes]:
