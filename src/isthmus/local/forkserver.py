@@ -7,7 +7,6 @@ packets on a Unix socket, each with the descriptors it speaks of; whoever ordere
 
 import asyncio
 import contextlib
-import fcntl
 import gc
 import importlib
 import os
@@ -17,7 +16,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -25,6 +24,7 @@ import msgspec
 from setproctitle import setproctitle
 
 from isthmus.errors import Unreachable
+from isthmus.local.children import Children, take
 from isthmus.local.namespaces import NEW_NETWORK, die_with, enter
 
 _LARGEST_ORDER = 65536
@@ -138,26 +138,16 @@ class _Server:
         self._events = selectors.DefaultSelector()
 
     def run(self) -> NoReturn:
-        woken, wake = socket.socketpair()
-        for end in (woken, wake):
-            end.setblocking(False)
-        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        children = Children()
         signal.signal(signal.SIGTERM, lambda _number, _frame: os.kill(self._first, signal.SIGTERM))
         self._events.register(self._door, selectors.EVENT_READ, self._obey)
-        self._events.register(woken, selectors.EVENT_READ, lambda: self._reap(woken))
-        # Whoever ended before anybody was told of it.
-        wake.send(b"\0")
+        self._events.register(children, selectors.EVENT_READ, lambda: self._bury(children))
         while True:
             for key, _ in self._events.select():
                 key.data()
 
-    def _reap(self, woken: socket.socket) -> None:
-        woken.recv(_LARGEST_ORDER)
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
+    def _bury(self, children: Children) -> None:
+        for pid, status in children.ended():
             code = os.waitstatus_to_exitcode(status)
             if pid == self._first:
                 os._exit(code if code >= 0 else 128 - code)
@@ -197,25 +187,11 @@ def _become(order: _Order, received: list[int], parent: int) -> NoReturn:
     output, *others = received
     if order.in_network:
         enter(others.pop(0), NEW_NETWORK)
-    _take({_STDOUT: output, _STDERR: output, **dict(zip(order.kept, others, strict=True))})
+    take({_STDIN: _STDIN, _STDOUT: output, _STDERR: output, **dict(zip(order.kept, others, strict=True))})
     die_with(parent)
     module, *_ = sys.argv = order.argv
     setproctitle(shlex.join(("python", "-m", *order.argv)))
     _run(lambda: importlib.import_module(module).main())
-
-
-def _take(wanted: Mapping[int, int]) -> None:
-    """Have these descriptors under these numbers, stdin besides, and no others."""
-    # Past all numbers in use here first, or one copy could overwrite the next one's source.
-    past = max(*wanted, *wanted.values()) + 1
-    moved = {number: fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, past) for number, descriptor in wanted.items()}
-    for number, descriptor in moved.items():
-        os.dup2(descriptor, number, inheritable=number <= _STDERR)
-    before = _STDIN
-    for number in sorted(wanted):
-        os.closerange(before + 1, number)
-        before = number
-    os.closerange(before + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _run(main: Callable[[], int | None]) -> NoReturn:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from isthmus.local.addresses import POD_PREFIXES, ClusterAddresses
+from isthmus.local.children import Children, take
 from isthmus.local.namespaces import (
     NEW_HOST_NAME,
     NEW_MOUNTS,
@@ -76,20 +77,15 @@ class Spawner:
 
     def run(self) -> None:
         """Obey until the node's process goes away."""
-        woken, wake = socket.socketpair()
-        for end in (woken, wake):
-            end.setblocking(False)
-        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        children = Children()
         self._events.register(self._door, selectors.EVENT_READ)
-        self._events.register(woken, selectors.EVENT_READ)
+        self._events.register(children, selectors.EVENT_READ)
         gc.collect()
         gc.freeze()
         while True:
             for key, _ in self._events.select():
-                if key.fileobj is woken:
-                    woken.recv(LARGEST_PACKET)
-                    self._reap()
+                if key.fileobj is children:
+                    self._bury(children)
                 elif key.fileobj is not self._door:
                     self._hear(key.fd)
                 elif not self._obey():
@@ -220,14 +216,8 @@ class Spawner:
         stage, _, message = start.report.decode(errors="replace").partition("\n")
         self._answer(start.request, stage, message)
 
-    def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+    def _bury(self, children: Children) -> None:
+        for pid, status in children.ended():
             name = self._names.pop(pid, None)
             if name is not None:
                 del self._processes[name]
@@ -288,11 +278,7 @@ def _join_container(order: dict[str, object], container: int, streams: list[int]
 
 def _take_streams(streams: list[int], report: int) -> None:
     signal.set_wakeup_fd(-1)
-    # Past the highest number in use here first, or one copy could overwrite the next one's source.
-    moved = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 10) for each in (*streams, report)]
-    for number, descriptor in enumerate(moved):
-        os.dup2(descriptor, number, inheritable=number < _REPORT)
-    os.closerange(_REPORT + 1, os.sysconf("SC_OPEN_MAX"))
+    take({**dict(enumerate(streams)), _REPORT: report})
 
 
 def _become_program(order: dict[str, object]) -> NoReturn:
