@@ -76,7 +76,7 @@ class Report:
 
         # A list that is other than we thought: what is ours was lost, and is now being published again. One that is
         # not says nothing new, and a higher epoch is heard by every agent of the set.
-        self._hub.exports.subscribe(lambda change: publish_anew() if self._was_mine(change) else None)
+        self._hub.exports.subscribe(lambda change: publish_anew() if self._is_loss(change) else None)
         when_forgot(publish_anew)
         self._facts.outlook.when_changed(lambda: controller.add(self.request()))
 
@@ -132,7 +132,8 @@ class Report:
         properties = self._facts.properties.store.all()
         return {item.metadata.name: item.spec.value for item in properties if item.spec is not None}
 
-    def _was_mine(self, change: Change[ExportedService]) -> bool:
+    def _is_loss(self, change: Change[ExportedService]) -> bool:
+        """Whether a list has something of ours other than it was."""
         item = change.after or change.before
         return not change.seen and item is not None and self._hub.is_own(item)
 

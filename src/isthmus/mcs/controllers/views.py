@@ -81,7 +81,7 @@ class HubView:
     """The agent's set, as the hub holds it.
 
     Exports are watched in the namespaces that this cluster has: a filtered event costs the API server a third of a
-    sent one. What the own cluster exports is known wherever it is, where it is not watched by lists.
+    sent one. What the own cluster exports in others is known by lists, so that it can be taken back.
     """
 
     def __init__(self, cluster: str, client: Client, *, namespace: str, clock: Clock = SYSTEM) -> None:
@@ -150,7 +150,7 @@ class HubView:
         self.chunks.select(selection)
 
     def look_at(self, namespace: str) -> None:
-        """See what was written there, also where nobody tells."""
+        """Have it heard of what was written into that namespace, also where nothing is watched."""
         if namespace not in self._selected:
             self.exports.relist()
             self.chunks.relist()
