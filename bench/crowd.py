@@ -58,6 +58,10 @@ FIRST_EPOCH = 1
 HEARTBEAT = 10.0
 REST = 20.0
 LIMIT = 400.0
+# What an agent may cost.
+WATCHES = 4
+_LONG_RUNNING = re.compile(r"^apiserver_longrunning_requests\{(.*)\} (\S+)$", re.MULTILINE)
+_WATCH = frozenset({'group="isthmus.dev"', 'scope="namespace"', 'verb="WATCH"'})
 
 
 def run() -> Iterator[Result]:
@@ -75,11 +79,11 @@ async def _measured() -> list[Result]:
             await agents.know(client, "mark-1")
             # Then every agent has given its first sign of life.
             await asyncio.sleep(HEARTBEAT)
-            rest = await _rest(plane)
+            rest = await _rest(plane, client)
             return [*rest, *await _restart(plane, client, agents)]
 
 
-async def _rest(plane: ControlPlane) -> list[Result]:
+async def _rest(plane: ControlPlane, client: Client) -> list[Result]:
     pid = plane.processes["kube-apiserver"].pid
     used, sent, began = cpu_seconds([pid]), _sent(plane), time.monotonic()
     await asyncio.sleep(REST)
@@ -89,6 +93,7 @@ async def _rest(plane: ControlPlane) -> list[Result]:
         Result(f"{what}: processor", (cpu_seconds([pid]) - used) / seconds * 100, "% of a core"),
         Result(f"{what}: egress", (_sent(plane) - sent) / seconds / 1024, "KiB/s"),
         Result(f"{what}: memory", pss(pid), "MiB"),
+        Result(f"{what}: watches for each", await _watches(client) / AGENTS, "", WATCHES),
     ]
 
 
@@ -112,6 +117,12 @@ def _sent(plane: ControlPlane) -> int:
     asked = ["ss", "-tinHO", "state", "established", f"sport = :{plane.port}"]
     told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     return sum(map(int, re.findall(r"bytes_sent:([0-9]+)", told)))
+
+
+async def _watches(client: Client) -> float:
+    """How many watches the server serves of what is ours, without those of its own controllers."""
+    text = (await client.raw("GET", "/metrics")).decode()
+    return sum(float(count) for labels, count in _LONG_RUNNING.findall(text) if set(labels.split(",")) >= _WATCH)
 
 
 class Crowd:
@@ -251,9 +262,9 @@ class _Agent:
         """Work until cancelled; the first sign of life comes so many seconds late."""
         async with Client(config, user_agent="isthmus-agent") as hub, asyncio.TaskGroup() as tasks:
             view = HubView(self._name, hub, namespace=SET)
-            view.others.subscribe(self._heard)
+            view.exports.subscribe(self._heard)
             view.members.subscribe(self._judged)
-            view.own.when_listed(self._lists.release)
+            view.exports.when_listed(self._lists.release)
             view.select(frozenset({NAMESPACE}))
             for informer in view.informers:
                 tasks.create_task(informer.run())

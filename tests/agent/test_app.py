@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -18,12 +20,16 @@ from isthmus.errors import Invalid
 from isthmus.hub.bootstrap import bootstrap_member
 from isthmus.kit.clock import SYSTEM
 from isthmus.kit.probes import Readiness
+from isthmus.kube.client import Client
 from isthmus.testing.cluster import EmbeddedHost, TestCluster
 from isthmus.testing.fleet import Fleet
 from isthmus.testing.waiting import eventually, throughout
+from tests.conftest import CONTROL_PLANE
 from tests.fleets import MakeFleet
 
 SHOP = "shop"
+LONG_RUNNING = re.compile(r"^apiserver_longrunning_requests\{(.*)\} (\S+)$", re.MULTILINE)
+LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 async def exported(fleet: Fleet) -> None:
@@ -328,6 +334,42 @@ async def test_an_agent_that_starts_again_changes_nothing(make_fleet: MakeFleet)
 
 async def nothing_to_do() -> bool:
     return True
+
+
+@pytest.mark.parametrize("kind", [CONTROL_PLANE], indirect=True)
+async def test_a_member_costs_its_hub_four_watches(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        await exported(fleet)
+        for process in (fleet.controller, *fleet.agents.values()):
+            await process.kill()
+
+        wanted = Counter(("exportedservices", "exportedendpoints", "exportgrants", "members"))
+
+        async def nobodys() -> Counter[str] | None:
+            """Those of the server's own controllers."""
+            found = await watches_at(fleet.hub.client)
+            return None if found & wanted else found
+
+        before = await eventually(nobodys, what="only the server's own watches")
+        fleet.agents["east"] = await fleet.start_agent("east")
+
+        async def only_these() -> bool:
+            return await watches_at(fleet.hub.client) - before == wanted
+
+        await eventually(only_these, what="one agent's watches")
+        await fleet["east"].back(fleet.namespace, SHOP, ["10.77.0.6"])
+        await fleet["east"].wait_addresses(fleet.namespace, SHOP, {"10.77.0.6", "10.78.0.5"})
+        assert await only_these()
+
+
+async def watches_at(hub: Client) -> Counter[str]:
+    """How many watches of one namespace or one object the server serves, by resource."""
+    found = Counter[str]()
+    for labels, count in LONG_RUNNING.findall((await hub.raw("GET", "/metrics")).decode()):
+        facts = dict(LABEL.findall(labels))
+        if facts["verb"] == "WATCH" and facts["scope"] != "cluster":
+            found[facts["resource"]] += int(float(count))
+    return found
 
 
 async def test_an_agent_runs_from_kubeconfigs(embedded_fleet: MakeFleet) -> None:

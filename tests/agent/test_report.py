@@ -5,7 +5,7 @@ from isthmus.api.about import CLUSTER_PROPERTIES
 from isthmus.api.isthmus import RULES_VERSION, MemberStatus
 from isthmus.testing.cluster import BY_HAND
 from isthmus.testing.fleet import Fleet
-from isthmus.testing.waiting import eventually
+from isthmus.testing.waiting import eventually, throughout
 from tests.fleets import MakeFleet
 
 
@@ -44,6 +44,24 @@ async def test_a_member_says_what_it_exports_and_each_change_is_a_higher_epoch(m
         again = await wait_count(fleet, 0)
         assert same.exports == one.exports
         assert none.exports.epoch < one.exports.epoch < two.exports.epoch < again.exports.epoch
+
+
+async def test_what_others_export_and_a_list_finds_is_no_news_to_tell(embedded_fleet: MakeFleet) -> None:
+    async with embedded_fleet() as fleet:
+        east, west = fleet["east"], fleet["west"]
+        other = f"{fleet.namespace}-other"
+        await west.namespace(other)
+        await west.serve(other, "shop", ["10.78.0.5"])
+        await west.export(other, "shop")
+        await west.wait_import(other, "shop")
+        before = (await wait_count(fleet, 0)).exports
+        await east.namespace(other)
+        await east.wait_addresses(other, "shop", {"10.78.0.5"})
+
+        async def same() -> bool:
+            return (await status_of(fleet, "east")).exports == before
+
+        await throughout(same, seconds=1)
 
 
 async def test_a_member_says_its_versions_and_properties(make_fleet: MakeFleet) -> None:

@@ -15,7 +15,7 @@ from isthmus.kube import informer as informers
 from isthmus.kube import transport as transports
 from isthmus.kube.client import Client, WriteOptions
 from isthmus.kube.config import Config
-from isthmus.kube.informer import Change, Informer, Selection
+from isthmus.kube.informer import Change, Informer, Pinned, Selection
 from tests.kube.scripted import Answer, Reply, Scripted, Seen, drops, page, soon, status
 from tests.kube.test_client import endpoint_slice
 
@@ -51,13 +51,22 @@ Play = Callable[[Reply], Awaitable[None]]
 class Hub(Scripted):
     """Lists, resumes and watches as scripted for each of them."""
 
-    def __init__(self, *, lists: list[Answer], watches: list[Answer], reached: list[Answer] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        lists: list[Answer],
+        watches: list[Answer],
+        reached: list[Answer] | None = None,
+        pinned: list[Answer] | None = None,
+    ) -> None:
         super().__init__()
-        self._lists, self._watches, self._reached = lists, watches, reached or [page()]
+        self._lists, self._watches, self._reached, self._pinned = lists, watches, reached or [page()], pinned or []
         self.then(self._by_query)
 
     async def _by_query(self, seen: Seen, reply: Reply) -> None:
-        if not {"watch", "resourceVersion"} & set(seen.query):
+        if "labelSelector" in seen.query:
+            script = self._pinned
+        elif not {"watch", "resourceVersion"} & set(seen.query):
             script = self._lists
         elif "watch" in seen.query:
             script = self._watches
@@ -278,14 +287,110 @@ async def test_a_list_that_is_asked_for_while_a_watch_resumes_is_not_put_off_unt
             await soon(lambda: names(informer) == ["b"])
 
 
-async def test_few_objects_that_must_be_right_are_listed_again_after_each_fault() -> None:
-    hub = Hub(lists=[page(piece("a")), page(piece("b"), version="20")], watches=[drops, watches()])
+def pinning(client: Client, namespace: str = "") -> Informer[EndpointSlice]:
+    """Follows what is red, and whatever else is mine."""
+    indexes = {"owner": lambda item: [item.metadata.labels.get("owner", "")]}
+    selection = Selection("color=red") if namespace else Selection()
+    informer = Informer(client, core.ENDPOINT_SLICES, namespace=namespace, options=selection, indexes=indexes)
+    informer.pinned = Pinned(Selection("owner=me"), "owner", "me")
+    return informer
+
+
+async def test_what_is_pinned_is_listed_where_it_is_not_selected_and_watched_where_it_is(
+    client: Client, namespace: str
+) -> None:
+    async def make(name: str, **labels: str) -> None:
+        manifest = endpoint_slice(name, "10.1.0.1")
+        manifest["metadata"]["labels"] = labels
+        await client.create(core.ENDPOINT_SLICES, manifest, namespace=namespace)
+
+    await make("a", color="red", owner="me")
+    await make("b", color="red")
+    await make("c", color="blue", owner="me")
+    await make("d", color="blue")
+    informer = pinning(client, namespace)
+    async with running(informer) as changes:
+        await informer.wait_synced()
+        assert names(informer) == ["a", "b", "c"]
+        await make("e", color="blue", owner="me")
+        for name in ("a", "c"):
+            await client.delete(core.ENDPOINT_SLICES, name, namespace=namespace)
+        await soon(lambda: names(informer) == ["b", "c"])
+        assert changes[-1].seen
+        informer.relist()
+        await soon(lambda: names(informer) == ["b", "e"])
+
+
+def mine(name: str, version: str = "1", *, address_type: object = "IPv4") -> dict[str, object]:
+    item = piece(name, version, address_type=address_type)
+    item["metadata"] |= {"labels": {"owner": "me"}}  # type: ignore[operator]
+    return item
+
+
+@pytest.mark.parametrize(
+    ("there", "lists"),
+    [
+        pytest.param([mine("a"), mine("b")], 1, id="as it was"),
+        pytest.param([mine("a")], 2, id="one is missing"),
+        pytest.param([mine("a"), mine("b", "9")], 2, id="one was other than we saw it, before we last looked"),
+        pytest.param([mine("a"), mine("b"), mine("c", "9")], 2, id="one was there that we did not see"),
+        pytest.param([mine("a"), mine("b", "later")], 2, id="versions that tell nothing"),
+        pytest.param([mine("a"), mine("b", address_type=7)], 1, id="one cannot be read any more"),
+    ],
+)
+async def test_what_is_pinned_and_not_as_it_was_when_a_watch_resumes_means_a_new_list(
+    there: list[object], lists: int
+) -> None:
+    hub = Hub(
+        lists=[page(mine("a"), piece("x")), page(mine("a"), version="30")],
+        pinned=[page(mine("a"), mine("b")), page(*there, version="20"), page(mine("a"), version="31")],
+        watches=[drops, watches()],
+    )
+    listed: list[int] = []
     async with hub, Client(Config(hub.url)) as client:
-        informer = Informer(client, core.ENDPOINT_SLICES)
-        informer.relist_when_broken = True
+        informer = pinning(client)
+        informer.when_listed(lambda: listed.append(informer.fresh_lists))
         async with running(informer):
-            await soon(lambda: informer.fresh_lists == 2)
-            assert names(informer) == ["b"]
+            await soon(lambda: hub.asked(watch="true") == 2)
+    assert informer.fresh_lists == lists
+    assert names(informer) == (["a", "b", "x"] if lists == 1 else ["a"])
+    # A look that found nothing amiss counts as a list of what is pinned.
+    assert listed == [1, lists]
+    assert hub.asked(watch="true", resourceVersion="10") == 3 - lists
+
+
+async def test_what_became_of_the_pinned_while_nobody_told_is_taken_in_without_a_list_of_all() -> None:
+    hub = Hub(
+        lists=[page(mine("a"), piece("x"))],
+        pinned=[page(mine("a")), page(mine("a", "12", address_type="IPv6"), mine("b", "13"), version="20")],
+        watches=[drops, watches()],
+    )
+    async with hub, Client(Config(hub.url)) as client:
+        informer = pinning(client)
+        async with running(informer) as changes:
+            await soon(lambda: names(informer) == ["a", "b", "x"])
+            held = informer.store.get("a", "x")
+            assert held is not None
+            assert held.address_type == "IPv6"
+            assert [change.seen for change in changes[2:]] == [True, True]
+            # What the watch has still to tell is asked for.
+            await soon(lambda: hub.asked(watch="true", resourceVersion="10") == 2)
+            assert informer.fresh_lists == 1
+
+
+async def test_a_list_that_the_pinned_called_for_and_that_broke_off_is_asked_for_again() -> None:
+    """Whatever they look like by then: the rest may still be that of another time."""
+    forbidden = status(403, "Forbidden", "roles not read yet")
+    hub = Hub(
+        lists=[page(mine("a")), forbidden, page(piece("b"), version="30")],
+        pinned=[page(mine("a")), page(version="20"), page(mine("a", "21"), version="22")],
+        watches=[drops, watches()],
+    )
+    async with hub, Client(Config(hub.url)) as client:
+        informer = pinning(client)
+        async with running(informer):
+            await soon(lambda: names(informer) == ["a", "b"])
+            assert hub.asked(watch="true", resourceVersion="10") == 1
 
 
 @pytest.mark.parametrize(

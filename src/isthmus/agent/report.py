@@ -9,10 +9,10 @@ from isthmus import __version__
 from isthmus.agent.outlook import Outlook
 from isthmus.api.about import ClusterProperty
 from isthmus.api.core import Service
-from isthmus.api.isthmus import MEMBERS, RULES_VERSION, Exports, Member, MemberStatus
+from isthmus.api.isthmus import MEMBERS, RULES_VERSION, ExportedService, Exports, Member, MemberStatus
 from isthmus.inventory.rules.facts import facts, fitting, observed
 from isthmus.kit.clock import Clock
-from isthmus.kube.informer import Informer
+from isthmus.kube.informer import Change, Informer
 from isthmus.mcs.controllers.place import Place
 from isthmus.mcs.controllers.views import Views
 from isthmus.mcs.rules.absence import exports_of, next_exports
@@ -76,7 +76,7 @@ class Report:
 
         # A list that is other than we thought: what is ours was lost, and is now being published again. One that is
         # not says nothing new, and a higher epoch is heard by every agent of the set.
-        self._hub.own.subscribe(lambda change: None if change.seen else publish_anew())
+        self._hub.exports.subscribe(lambda change: publish_anew() if self._is_loss(change) else None)
         when_forgot(publish_anew)
         self._facts.outlook.when_changed(lambda: controller.add(self.request()))
 
@@ -131,6 +131,11 @@ class Report:
     def _values(self) -> dict[str, str]:
         properties = self._facts.properties.store.all()
         return {item.metadata.name: item.spec.value for item in properties if item.spec is not None}
+
+    def _is_loss(self, change: Change[ExportedService]) -> bool:
+        """Whether a list has something of ours other than it was."""
+        item = change.after or change.before
+        return not change.seen and item is not None and self._hub.is_own(item)
 
     def _ask(self, _: object) -> Iterator[Request]:
         yield self.request()

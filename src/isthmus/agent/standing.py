@@ -64,10 +64,12 @@ class Standing:
         views = self.agent.views
         if not all(informer.synced for informer in views.member.as_cluster().informers):
             return Readiness(ready=is_taking_over, notes=("leading", "reading the cluster"))
-        since = views.hub.own.failing_since
+        since = views.hub.exports.failing_since
         if since is not None:
             age = now - since
-            return Readiness(ready=True, notes=("leading", f"HubUnreachable for {age:.0f} s: {views.hub.own.problem}"))
+            return Readiness(
+                ready=True, notes=("leading", f"HubUnreachable for {age:.0f} s: {views.hub.exports.problem}")
+            )
         if not views.hub.synced:
             return Readiness(ready=is_taking_over, notes=("leading", "reading the hub"))
         return Readiness(ready=True, notes=("leading",))
@@ -79,8 +81,8 @@ class Standing:
         if self.agent is None:
             return
         hub, member = self.agent.views.hub, self.agent.views.member
-        yield Sample(HUB_REACHABLE, int(hub.synced and hub.own.failing_since is None))
-        yield Sample(HUB_AGE, self._clock.monotonic() - max(hub.own.last_heard, hub.members.last_heard))
+        yield Sample(HUB_REACHABLE, int(hub.synced and hub.exports.failing_since is None))
+        yield Sample(HUB_AGE, self._clock.monotonic() - max(hub.exports.last_heard, hub.members.last_heard))
         exports = member.exports.store.all()
         yield Sample(EXPORTS, len(exports))
         yield Sample(CONFLICTS, sum(map(_conflicts, exports)))

@@ -48,6 +48,15 @@ class Selection:
 ALL: Final = Selection()
 
 
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """Few objects that must be right, by a selection and by the index key under which the store has them."""
+
+    selection: Selection
+    index: str
+    key: str
+
+
 class Informer(Generic[T]):
     """Follows one kind of one cluster, in one namespace or all.
 
@@ -56,8 +65,9 @@ class Informer(Generic[T]):
     `failing_since` is None while the server answers, else since when it does not, and `problem` says what it is
     that fails; `is_unknown` is set while the server does not know the kind. `relist_when_unknown` is for kinds
     that may be taken away and defined anew, objects and all, with nobody telling; others only miss a server that
-    has not come up yet. `relist_when_broken` is for few objects that must be right: a server
-    restored from a backup may have caught up with our version before we ask, and then nothing in its answers tells.
+    has not come up yet. What is `pinned` is held too where the selection does not have it: listed with it, and looked
+    at before each watch, since a server restored from a backup may have caught up with our version before we ask,
+    and then nothing else in its answers tells. Only the selection is watched.
     A server that has nothing to tell sends a bookmark about once a minute.
     """
 
@@ -81,7 +91,7 @@ class Informer(Generic[T]):
         self.problem = ""
         self.is_unknown = False
         self.relist_when_unknown = False
-        self.relist_when_broken = False
+        self.pinned: Pinned | None = None
         self._client = client
         self._resource = resource
         self._namespace = namespace
@@ -110,7 +120,7 @@ class Informer(Generic[T]):
         self._handlers.append(handler)
 
     def when_listed(self, handler: Callable[[], None]) -> None:
-        """Have `handler` called after each complete list, when its changes have been told."""
+        """Have `handler` called after each complete list, also of what is pinned, when its changes have been told."""
         self._list_handlers.append(handler)
 
     async def wait_synced(self) -> None:
@@ -150,7 +160,7 @@ class Informer(Generic[T]):
                 self._version = ""
             except errors.IsthmusError as problem:
                 self.is_unknown = isinstance(problem, errors.NotFound)
-                self._relist_wanted |= self.relist_when_broken or (self.is_unknown and self.relist_when_unknown)
+                self._relist_wanted |= self.is_unknown and self.relist_when_unknown
                 self._failed(problem)
             if self._clock.monotonic() - began > HELD:
                 self._backoff.reset()
@@ -164,16 +174,16 @@ class Informer(Generic[T]):
             self._relist_wanted, self._version = False, ""
         if not self._version:
             return await self._list()
-        if await self._client.reaches(
-            self._resource, self._version, namespace=self._namespace, options=self._listing()
-        ):
+        options = _listing(self._selection)
+        if not await self._client.reaches(self._resource, self._version, namespace=self._namespace, options=options):
+            # It was restored from a backup, or forgot: what we have is of a future that it will not see.
+            log.warning("server has gone back in time, listing again", extra=self._facts())
+            for handler in self._gone_back:
+                handler()
+        elif await self._is_right():
             self._heard()
             return await self._watch()
-        # It was restored from a backup, or forgot: what we have is of a future that it will not see.
-        log.warning("server has gone back in time, listing again", extra=self._facts())
         self._version = ""
-        for handler in self._gone_back:
-            handler()
         return await self._list()
 
     async def _list(self) -> bool:
@@ -181,12 +191,37 @@ class Informer(Generic[T]):
 
         Not a streaming list (KEP-3157): 10,000 slices take an API server twice as long that way.
         """
-        self._complete(
-            await self._client.gather(
-                self._resource, self.store.held, namespace=self._namespace, options=self._listing()
-            )
-        )
+        listed = await self._gather(self._selection)
+        if self.pinned is not None:
+            few = await self._gather(self.pinned.selection)
+            # What both have counts as of the moment from which the watch goes on.
+            items, undecodable = (*few.items, *listed.items), few.undecodable | listed.undecodable
+            listed = Listed(items, listed.resource_version, undecodable)
+        self._complete(listed)
         return await self._watch()
+
+    async def _gather(self, selection: Selection) -> Listed[Held]:
+        options = _listing(selection)
+        return await self._client.gather(self._resource, self.store.held, namespace=self._namespace, options=options)
+
+    async def _is_right(self) -> bool:
+        """Whether what is pinned is there as we have it; what became of it since we last heard is taken in."""
+        if self.pinned is None:
+            return True
+        options = _listing(self.pinned.selection)
+        listed = await self._client.list(self._resource, namespace=self._namespace, options=options)
+        held = {key_of(item): item for item in self.store.by(self.pinned.index, self.pinned.key)}
+        there = {key_of(item): item for item in listed.items}
+        changed = [item for key, item in there.items() if held.get(key) != item]
+        is_missing = bool(held.keys() - there.keys() - listed.undecodable.keys())
+        if is_missing or not all(_is_newer(version_of(item), self._version) for item in changed):
+            log.info("what is pinned is not as it was, listing again", extra=self._facts())
+            return False
+        for change in filter(None, map(self.store.put, changed)):
+            self._tell(change)
+        for handler in self._list_handlers:
+            handler()
+        return True
 
     async def _watch(self) -> bool:
         """Take in what a watch from our version on tells, until it ends, or the list is due that `relist` asked for."""
@@ -269,12 +304,18 @@ class Informer(Generic[T]):
         self.problem = str(problem)
         log.log(level, "not following", extra=self._facts(problem))
 
-    def _listing(self) -> ListOptions:
-        return ListOptions(self._selection.labels, self._selection.fields)
-
     def _facts(self, problem: errors.IsthmusError | None = None) -> dict[str, str]:
         facts = {"server": self._client.server, "kind": self._resource.kind, "namespace": self._namespace}
         return facts | ({"problem": str(problem)} if problem else {})
+
+
+def _listing(selection: Selection) -> ListOptions:
+    return ListOptions(selection.labels, selection.fields)
+
+
+def _is_newer(version: str, than: str) -> bool:
+    # As numbers, as Kubernetes allows for objects of one kind (KEP-5504).
+    return version.isdecimal() and than.isdecimal() and int(version) > int(than)
 
 
 def _version(event: Event[T]) -> str:

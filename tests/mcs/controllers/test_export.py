@@ -2,23 +2,34 @@
 
 import asyncio
 from functools import partial
+from typing import TypeVar
 
 import pytest
 
 from isthmus.api.core import ENDPOINT_SLICES, SERVICES
-from isthmus.api.isthmus import AGENT_MANAGER, EXPORTED_ENDPOINTS, EXPORTED_SERVICES
+from isthmus.api.isthmus import (
+    AGENT_MANAGER,
+    CLUSTER_LABEL,
+    EXPORTED_ENDPOINTS,
+    EXPORTED_SERVICES,
+    NAMESPACE_LABEL,
+)
+from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Refused
 from isthmus.install.admission import CREATE, Check, Scope, policy
 from isthmus.install.manifests import apply, remove
 from isthmus.kube.client import WriteOptions
 from isthmus.mcs.controllers.export import Exporter
-from isthmus.mcs.controllers.views import HubView, MemberView, Views, Writers
+from isthmus.mcs.controllers.views import HubView, MemberView, Views, Writers, key_of
 from isthmus.runtime.converge import Converger
+from isthmus.runtime.source import Following
 from isthmus.testing import objects
 from isthmus.testing.cluster import BY_HAND
 from isthmus.testing.fleet import Fleet
 from isthmus.testing.waiting import eventually, throughout
 from tests.fleets import MakeFleet
+
+T = TypeVar("T")
 
 
 async def wait_exported(fleet: Fleet, *names: str) -> None:
@@ -174,25 +185,95 @@ async def is_refused(fleet: Fleet, name: str) -> bool:
     return False
 
 
+async def test_what_a_former_agent_exported_from_a_namespace_that_is_gone_is_taken_back(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        await fleet.agents["east"].kill()
+        now = {"uid": "1", "created": "2026-01-01T00:00:00Z", "type": "ClusterSetIP"}
+        piece = {"generation": 1, "index": 0, "slice": {"addressType": "IPv4"}}
+        await left_behind(fleet, EXPORTED_SERVICES, "", now | {"chunks": {"generation": 1, "count": 1}})
+        await left_behind(fleet, EXPORTED_ENDPOINTS, ".ipv4.0", piece)
+        fleet.agents["east"] = await fleet.start_agent("east")
+
+        async def nothing_is_left() -> bool:
+            services = (await fleet.hub.client.list(EXPORTED_SERVICES, namespace=fleet.set)).items
+            chunks = (await fleet.hub.client.list(EXPORTED_ENDPOINTS, namespace=fleet.set)).items
+            return not any(".elsewhere." in item.metadata.name for item in (*services, *chunks))
+
+        await eventually(nothing_is_left)
+
+
+async def left_behind(fleet: Fleet, kind: Resource[T], suffix: str, spec: Manifest) -> None:
+    """Something that east exported from a namespace that it has no more."""
+    labels = {CLUSTER_LABEL: "east", NAMESPACE_LABEL: "elsewhere"}
+    manifest = {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": {"name": f"east.elsewhere.shop{suffix}", "labels": labels},
+        "spec": {"cluster": "east", "namespace": "elsewhere", "name": "shop", **spec},
+    }
+    await fleet.hub.client.create(kind, manifest, namespace=fleet.set)
+
+
+async def test_what_is_written_where_nothing_is_watched_is_heard_of_all_the_same(make_fleet: MakeFleet) -> None:
+    """As when a namespace goes while what is exported there is on its way to the hub."""
+    async with make_fleet() as fleet, asyncio.TaskGroup() as tasks:
+        east = fleet["east"]
+        await fleet.agents["east"].kill()
+        await east.serve(fleet.namespace, "shop", ["10.77.0.5"])
+        await east.export(fleet.namespace, "shop")
+        views, exporter, following = await exporting(fleet, tasks, frozenset())
+        request = views.member.request(fleet.namespace, "shop")
+
+        async def heard(count: int) -> bool:
+            return len(views.hub.own_exports_of(key_of(request))) == count
+
+        await exporter.reconcile(request)
+        await wait_exported(fleet, "east.shop")
+        await eventually(partial(heard, 1), what="it is heard of")
+        await east.unexport(fleet.namespace, "shop")
+        await eventually(partial(has_exports, views, 0), what="the export's end is heard of")
+        await exporter.reconcile(request)
+        await wait_exported(fleet)
+        await eventually(partial(heard, 0), what="its end on the hub is heard of")
+        for task in following.values():
+            task.cancel()
+
+
+async def has_exports(views: Views, count: int) -> bool:
+    return len(views.member.exports.store) == count
+
+
+Followed = dict[Following, asyncio.Task[None]]
+
+
+async def exporting(
+    fleet: Fleet, tasks: asyncio.TaskGroup, namespaces: frozenset[str]
+) -> tuple[Views, Exporter, Followed]:
+    """East's exporter without a control loop, with all that it reads, watched in these namespaces of the hub."""
+    east, hub = fleet["east"].client, fleet.hub.client
+    views = Views(MemberView("east", east), HubView("east", hub, namespace=fleet.set))
+    writers = Writers(*(Converger(client, manager=AGENT_MANAGER, force=True) for client in (east, hub)))
+    writers.follow(views)
+    views.hub.select(namespaces)
+    informers: tuple[Following, ...] = (*views.member.as_cluster().informers, *views.hub.informers)
+    following = {informer: tasks.create_task(informer.run()) for informer in informers}
+    for informer in informers:
+        await informer.wait_synced()
+    return views, Exporter(views, writers.hub, lambda _: None), following
+
+
 async def test_a_change_of_a_chunk_has_a_generation_of_its_own_also_before_the_last_one_was_echoed(
     make_fleet: MakeFleet,
 ) -> None:
     async with make_fleet() as fleet, asyncio.TaskGroup() as tasks:
-        east, hub = fleet["east"], fleet.hub.client
+        east = fleet["east"]
         await east.serve(fleet.namespace, "shop", [f"10.77.0.{number}" for number in range(1, 101)])
         await back_more(fleet, "10.78.0.1")
         await east.export(fleet.namespace, "shop")
         await eventually(lambda: generation_of(fleet, "10.78.0.1"), what="two chunks")
         await fleet.agents["east"].kill()
-        views = Views(MemberView("east", east.client), HubView("east", hub, namespace=fleet.set))
-        writers = Writers(*(Converger(client, manager=AGENT_MANAGER, force=True) for client in (east.client, hub)))
-        writers.follow(views)
-        informers = (*views.member.as_cluster().informers, *views.hub.informers)
-        following = {informer: tasks.create_task(informer.run()) for informer in informers}
-        for informer in informers:
-            await informer.wait_synced()
-        following.pop(views.hub.own_chunks).cancel()
-        exporter = Exporter(views, writers.hub, lambda _: None)
+        views, exporter, following = await exporting(fleet, tasks, frozenset({fleet.namespace}))
+        following.pop(views.hub.chunks).cancel()
         generations = [await generation_of(fleet, "10.78.0.1")]
         for address in ("10.78.0.2", "10.78.0.3"):
             await back_more(fleet, address)

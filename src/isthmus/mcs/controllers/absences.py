@@ -62,11 +62,10 @@ class Absences:
         self._when_rules_change: list[Callable[[], None]] = []
         self._when_forgot: list[Callable[[], None]] = []
         member.imports.subscribe(self._import_changed)
-        for informer in (hub.own, hub.others):
-            informer.subscribe(self._export_changed)
-            informer.when_listed(self._exports_listed)
-        for watched in (hub.own, hub.others, hub.members):
-            watched.when_gone_back(self._hub_forgot)
+        hub.exports.subscribe(self._export_changed)
+        hub.exports.when_listed(self._ask_held)
+        hub.exports.when_gone_back(self._hub_forgot)
+        hub.members.when_gone_back(self._hub_forgot)
         hub.members.subscribe(self._member_changed)
         hub.members.when_listed(self._members_listed)
         metered(self)
@@ -127,8 +126,7 @@ class Absences:
         if not due:
             return Done()
         if self._list_at is not None and self._list_at <= now:
-            self._hub.own.relist()
-            self._hub.others.relist()
+            self._hub.exports.relist()
         if self.roster.list_at is not None and self.roster.list_at <= now:
             self._hub.members.relist()
         return After(max(min(due) - now, _LOOK))
@@ -148,8 +146,8 @@ class Absences:
             deleted=frozenset(ExportKey(c, *key) for key, clusters in self._deleted.items() for c in clusters),
             roster=self.roster,
         )
-        listed_at = min(self._hub.own.listed_at, self._hub.others.listed_at)
-        verdict, self._memory = judge(facts, self._memory, now=self._clock.monotonic(), listed_at=listed_at)
+        now, listed_at = self._clock.monotonic(), self._hub.exports.listed_at
+        verdict, self._memory = judge(facts, self._memory, now=now, listed_at=listed_at)
         if verdict.list_at != self._list_at:
             self._list_at = verdict.list_at
             self._look()
@@ -188,9 +186,6 @@ class Absences:
         if len(self._deleted) >= _REMEMBERED:
             self._deleted.clear()
         self._deleted.setdefault(export.service, set()).add(export.cluster)
-
-    def _exports_listed(self) -> None:
-        self._ask_held()
 
     def _member_changed(self, change: Change[Member]) -> None:
         now = self._clock.monotonic()

@@ -89,7 +89,7 @@ class Conditions:
 
     def _echo(self, request: Request) -> tuple[ExportedService | None, list[ExportedService]]:
         name = export_name(self._member.cluster, request.namespace, request.name)
-        seen = self._hub.own.store.get(name, self._hub.namespace)
+        seen = self._hub.exports.store.get(name, self._hub.namespace)
         own = self._writers.hub.current(EXPORTED_SERVICES, seen, name=name, namespace=self._hub.namespace)
         others = self._hub.exports_of(key_of(request))
         rest = [export for export in others if export.metadata.name != name]

@@ -43,16 +43,17 @@ class Exporter:
         controller.watch(Source(self._member.exports, each(self._named)))
         controller.watch(Source(self._member.services, each(self._named_if_exported)))
         controller.watch(Source(self._member.slices, each(self._backed_if_exported)))
-        controller.watch(Source(self._hub.own, each(self._published), required=False))
-        controller.watch(Source(self._hub.own_chunks, each(self._published), required=False))
+        controller.watch(Source(self._hub.exports, each(self._published), required=False))
+        controller.watch(Source(self._hub.chunks, each(self._published), required=False))
 
     async def reconcile(self, request: Request) -> Done:
         """Make the hub hold what this cluster exports under one name."""
         has_echo = False
         try:
             # Before the hub was read, writing could only repeat what may already be there.
-            if self._hub.own.synced and self._hub.own_chunks.synced:
+            if self._hub.exports.synced and self._hub.chunks.synced:
                 has_echo = await self._converge(request)
+                self._hub.look_at(request.namespace)
             self._note(request, "")
         except Refused as error:
             self._note(request, error.message)
@@ -128,5 +129,5 @@ class Exporter:
             yield self._member.request(namespace, name)
 
     def _published(self, item: ExportedService | ExportedEndpoints) -> Iterator[Request]:
-        if item.spec is not None:
+        if item.spec is not None and self._hub.is_own(item):
             yield self._member.request(item.spec.namespace, item.spec.name)

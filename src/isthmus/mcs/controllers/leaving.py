@@ -10,7 +10,7 @@ from isthmus.api.mcs import ServiceExportStatus
 from isthmus.errors import IsthmusError
 from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import Clock
-from isthmus.mcs.controllers.views import Views, Writers
+from isthmus.mcs.controllers.views import CLUSTER, Views, Writers
 from isthmus.mcs.rules.conditions import ExportState, export_conditions
 from isthmus.mcs.rules.slices import is_ours_slice
 from isthmus.runtime.together import together
@@ -42,9 +42,9 @@ async def withdraw(views: Views, writers: Writers, *, clock: Clock) -> None:
 
 
 async def _withdraw_exports(views: Views, writers: Writers) -> None:
-    prefix = f"{views.member.cluster}."
-    services = [item for item in views.hub.own.store.all() if item.metadata.name.startswith(prefix)]
-    chunks = [item for item in views.hub.own_chunks.store.all() if item.metadata.name.startswith(prefix)]
+    hub = views.hub
+    services = [item for item in hub.exports.store.by(CLUSTER, hub.cluster) if hub.is_own(item)]
+    chunks = [item for item in hub.chunks.store.by(CLUSTER, hub.cluster) if hub.is_own(item)]
     await writers.hub.converge(EXPORTED_SERVICES, [], services)
     await writers.hub.converge(EXPORTED_ENDPOINTS, [], chunks)
 

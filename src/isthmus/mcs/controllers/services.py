@@ -45,8 +45,8 @@ class Services:
         exporter.watch(self._exports)
         self._triggers.watch_for_imports(self._imports)
         self._triggers.watch_for_conditions(self._conditions)
-        for informer in (views.hub.own, views.hub.own_chunks):
-            informer.when_listed(self._publish_all)
+        views.hub.exports.when_listed(self._publish_all)
+        views.hub.chunks.when_listed(self._publish_all)
         views.hub.when_synced(self._look_at_all)
         self.absences.when_rules_change(self._look_at_all)
         self._silence.add(views.member.request("", "silence"))

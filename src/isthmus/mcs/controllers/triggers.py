@@ -31,14 +31,12 @@ class Triggers:
         controller.watch(Source(member.slices, each(self._backed)))
         controller.watch(Source(member.namespaces, self._came))
         controller.watch(Source(member.nodes, self._moved))
-        controller.watch(Source(self._hub.own_chunks, each(self._exported), required=False))
-        controller.watch(Source(self._hub.others_chunks, each(self._exported), required=False))
+        controller.watch(Source(self._hub.chunks, each(self._exported), required=False))
         self.watch_for_merges(controller)
 
     def watch_for_merges(self, controller: Controller) -> None:
         """A merge is touched by its exports, by who the exporters are, and by what they may export."""
-        controller.watch(Source(self._hub.own, each(self._exported), required=False))
-        controller.watch(Source(self._hub.others, each(self._exported), required=False))
+        controller.watch(Source(self._hub.exports, each(self._exported), required=False))
         self._watch_for_members(controller)
 
     def watch_for_conditions(self, controller: Controller) -> None:
@@ -46,8 +44,7 @@ class Triggers:
 
         A new export is touched when its publication is echoed: so it is written once, not first as pending.
         """
-        controller.watch(Source(self._hub.own, self._redescribed, required=False))
-        controller.watch(Source(self._hub.others, self._redescribed, required=False))
+        controller.watch(Source(self._hub.exports, self._redescribed, required=False))
         controller.watch(Source(self._member.exports, self._edited))
         self._watch_for_members(controller)
 
@@ -59,14 +56,14 @@ class Triggers:
         """Every service that this cluster imports, or that the set exports to it."""
         for item in self._member.imports.store.all():
             yield from self._same_name(item)
-        for export in self._hub.own.store.all() + self._hub.others.store.all():
+        for export in self._hub.exports.store.all():
             yield from self._exported(export)
 
     def all_exports(self) -> Iterator[Request]:
         """Every service that this cluster exports, or that the hub believes it does."""
         for item in self._member.exports.store.all():
             yield from self._same_name(item)
-        for export in self._hub.own.store.all():
+        for export in self._hub.exports.store.by(CLUSTER, self._hub.cluster):
             yield from self._exported(export)
 
     def _request(self, namespace: str, name: str) -> Iterator[Request]:
@@ -107,7 +104,7 @@ class Triggers:
     def _came(self, change: Change[Namespace]) -> Iterator[Request]:
         if change.before is None and change.after is not None:
             name = change.after.metadata.name
-            for export in self._hub.own.store.by(NAMESPACE, name) + self._hub.others.store.by(NAMESPACE, name):
+            for export in self._hub.exports.store.by(NAMESPACE, name):
                 yield from self._exported(export)
 
     def _moved(self, change: Change[Node]) -> Iterator[Request]:
@@ -121,15 +118,12 @@ class Triggers:
         before, after = _known(change.before), _known(change.after)
         if before != after:
             member = change.after or change.before
-            for export in self._hub.others.store.by(CLUSTER, member.metadata.name if member else ""):
-                yield from self._exported(export)
-            for export in self._hub.own.store.by(CLUSTER, member.metadata.name if member else ""):
+            for export in self._hub.exports.store.by(CLUSTER, member.metadata.name if member else ""):
                 yield from self._exported(export)
 
     def _granted(self, grant: ExportGrant) -> Iterator[Request]:
         for namespace in grant.spec.namespaces if grant.spec is not None else ():
-            stores = (self._hub.own.store, self._hub.others.store)
-            for export in (export for store in stores for export in store.by(NAMESPACE, namespace)):
+            for export in self._hub.exports.store.by(NAMESPACE, namespace):
                 yield from self._exported(export)
 
 

@@ -7,18 +7,18 @@ from typing import TypeAlias, TypeVar
 
 from isthmus.api import core, isthmus, mcs
 from isthmus.api.core import EndpointSlice, Namespace, Node, Service
-from isthmus.api.isthmus import ExportedEndpoints, ExportedService
+from isthmus.api.isthmus import ExportedEndpoints, ExportedService, ExportGrant, Member
 from isthmus.api.mcs import ServiceExport, ServiceImport
+from isthmus.api.meta import Object
 from isthmus.api.scheme import Resource
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client
-from isthmus.kube.informer import Informer, Selection
+from isthmus.kube.informer import Informer, Pinned, Selection
 from isthmus.mcs.controllers.kinds import KNOWN, Kinds
 from isthmus.mcs.rules.names import export_name
 from isthmus.runtime.converge import Converger
 from isthmus.runtime.fleet import Cluster
 from isthmus.runtime.reconcile import Request
-from isthmus.runtime.source import Following
 
 T = TypeVar("T")
 Index: TypeAlias = Callable[[T], Iterable[str]]
@@ -80,8 +80,8 @@ class MemberView:
 class HubView:
     """The agent's set, as the hub holds it.
 
-    What the own cluster exports is watched wherever it is; of the others only what lies in namespaces
-    that this cluster has: a filtered event costs the API server a third of a sent one.
+    Exports are watched in the namespaces that this cluster has: a filtered event costs the API server a third of a
+    sent one. What the own cluster exports in others is known by lists, so that it can be taken back.
     """
 
     def __init__(self, cluster: str, client: Client, *, namespace: str, clock: Clock = SYSTEM) -> None:
@@ -90,25 +90,26 @@ class HubView:
         self.namespace = namespace
         self._clock = clock
         self._silence = (0.0, "")
-        mine, theirs = f"{isthmus.CLUSTER_LABEL}={cluster}", self._of_others(frozenset())
+        self._selected: frozenset[str] = frozenset()
         services = {SERVICE: _exported_service, CLUSTER: _exporter, NAMESPACE: _exported_namespace}
-        chunks = {SERVICE: _chunked_service}
-        self.own = self._informer(isthmus.EXPORTED_SERVICES, mine, services)
-        self.own_chunks = self._informer(isthmus.EXPORTED_ENDPOINTS, mine, chunks)
-        self.others = self._informer(isthmus.EXPORTED_SERVICES, theirs, services)
-        self.others_chunks = self._informer(isthmus.EXPORTED_ENDPOINTS, theirs, chunks)
-        self.own.relist_when_broken = self.own_chunks.relist_when_broken = True
+        self.exports = self._informer(isthmus.EXPORTED_SERVICES, services)
+        self.chunks = self._informer(isthmus.EXPORTED_ENDPOINTS, {SERVICE: _chunked_service, CLUSTER: _exporter})
+        own = Pinned(Selection(f"{isthmus.CLUSTER_LABEL}={cluster}"), CLUSTER, cluster)
+        self.exports.pinned = self.chunks.pinned = own
+        self.select(frozenset())
         self.members = self._informer(isthmus.MEMBERS)
         self.grants = self._informer(isthmus.EXPORT_GRANTS)
 
     @property
-    def informers(self) -> tuple[Following, ...]:
-        """All that is watched on the hub."""
-        return (self.own, self.own_chunks, self.others, self.others_chunks, self.members, self.grants)
+    def informers(
+        self,
+    ) -> tuple[Informer[ExportedService], Informer[ExportedEndpoints], Informer[Member], Informer[ExportGrant]]:
+        """All that is watched on the hub: each costs its API server a watch per member."""
+        return (self.exports, self.chunks, self.members, self.grants)
 
     def relist(self) -> None:
         """Read all of it anew: what was noted may never have been, or be no longer."""
-        for informer in (self.own, self.others, self.own_chunks, self.others_chunks, self.members, self.grants):
+        for informer in self.informers:
             informer.relist()
 
     @property
@@ -124,12 +125,12 @@ class HubView:
             if waiting and self.synced:
                 waiting.pop()()
 
-        for informer in (self.own, self.others, self.own_chunks, self.others_chunks, self.members, self.grants):
+        for informer in self.informers:
             informer.when_listed(listed)
 
     def silence(self) -> str:
         """Since when the hub does not answer, in words; nothing while it does, or for a mere hiccup."""
-        since = self.own.failing_since
+        since = self.exports.failing_since
         if since is None or self._clock.monotonic() - since < _HICCUP:
             return ""
         if since != self._silence[0]:
@@ -142,52 +143,44 @@ class HubView:
         return Cluster("hub", self.client, self.informers)
 
     def select(self, namespaces: frozenset[str]) -> None:
-        """Watch what others export into these namespaces, and nothing else."""
-        selection = Selection(labels=self._of_others(namespaces))
-        self.others.select(selection)
-        self.others_chunks.select(selection)
+        """Watch what is exported in these namespaces, and nothing else."""
+        self._selected = namespaces
+        selection = Selection(_exported_in(namespaces))
+        self.exports.select(selection)
+        self.chunks.select(selection)
+
+    def look_at(self, namespace: str) -> None:
+        """Have it heard of what was written into that namespace, also where nothing is watched."""
+        if namespace not in self._selected:
+            self.exports.relist()
+            self.chunks.relist()
+
+    def is_own(self, item: Object) -> bool:
+        """Whether this cluster wrote it: the name's prefix is what the hub ties to the writer."""
+        return item.metadata.name.startswith(f"{self.cluster}.")
 
     def exports_of(self, key: str) -> list[ExportedService]:
         """What all clusters export under one "<namespace>/<name>", as the hub echoes it."""
-        found = self.own.store.by(SERVICE, key) + self.others.store.by(SERVICE, key)
-        return [export for export in found if is_genuine(export)]
+        return [export for export in self.exports.store.by(SERVICE, key) if is_genuine(export)]
 
     def own_exports_of(self, key: str) -> list[ExportedService]:
         """What this cluster exports under that key: one object, or none."""
-        return [export for export in self.own.store.by(SERVICE, key) if is_genuine(export)]
+        return [export for export in self.exports_of(key) if self.is_own(export)]
 
     def own_chunks_of(self, key: str) -> list[ExportedEndpoints]:
         """The endpoint chunks of this cluster's export."""
-        prefix = f"{self.cluster}."
-        return [chunk for chunk in self.own_chunks.store.by(SERVICE, key) if chunk.metadata.name.startswith(prefix)]
+        return [chunk for chunk in self.chunks.store.by(SERVICE, key) if self.is_own(chunk)]
 
     def chunks_of(self, key: str) -> dict[str, list[ExportedEndpoints]]:
         """The endpoint chunks of one service, by cluster."""
         found: dict[str, list[ExportedEndpoints]] = {}
-        for chunk in self.own_chunks.store.by(SERVICE, key) + self.others_chunks.store.by(SERVICE, key):
+        for chunk in self.chunks.store.by(SERVICE, key):
             if chunk.spec is not None and chunk.metadata.name.startswith(f"{chunk.spec.cluster}."):
                 found.setdefault(chunk.spec.cluster, []).append(chunk)
         return found
 
-    def _of_others(self, namespaces: frozenset[str]) -> str:
-        others = f"{isthmus.CLUSTER_LABEL}!={self.cluster}"
-        listed = f"{isthmus.NAMESPACE_LABEL} in ({','.join(sorted(namespaces))})"
-        if not namespaces:
-            listed = f"{isthmus.NAMESPACE_LABEL},!{isthmus.NAMESPACE_LABEL}"  # nothing; `in ()` is no selector
-        # A longer selector than servers accept in a URL: then everything is read, and most of it ignored.
-        return f"{others},{listed}" if len(listed) <= _LONGEST_SELECTOR else others
-
-    def _informer(
-        self, resource: Resource[T], labels: str = "", indexes: Mapping[str, Index[T]] | None = None
-    ) -> Informer[T]:
-        return Informer(
-            self.client,
-            resource,
-            namespace=self.namespace,
-            options=Selection(labels=labels),
-            indexes=indexes or {},
-            clock=self._clock,
-        )
+    def _informer(self, resource: Resource[T], indexes: Mapping[str, Index[T]] | None = None) -> Informer[T]:
+        return Informer(self.client, resource, namespace=self.namespace, indexes=indexes or {}, clock=self._clock)
 
 
 @dataclass(frozen=True)
@@ -211,8 +204,17 @@ class Writers:
         self.member.follow(core.ENDPOINT_SLICES, views.member.slices)
         self.member.follow(views.member.kinds.imports, views.member.imports)
         self.member.follow(views.member.kinds.exports, views.member.exports)
-        self.hub.follow(isthmus.EXPORTED_SERVICES, views.hub.own)
-        self.hub.follow(isthmus.EXPORTED_ENDPOINTS, views.hub.own_chunks)
+        self.hub.follow(isthmus.EXPORTED_SERVICES, views.hub.exports)
+        self.hub.follow(isthmus.EXPORTED_ENDPOINTS, views.hub.chunks)
+
+
+def _exported_in(namespaces: frozenset[str]) -> str:
+    """The selector of what is exported in these namespaces."""
+    if not namespaces:
+        return f"{isthmus.NAMESPACE_LABEL},!{isthmus.NAMESPACE_LABEL}"  # nothing; `in ()` is no selector
+    listed = f"{isthmus.NAMESPACE_LABEL} in ({','.join(sorted(namespaces))})"
+    # A longer selector than servers accept in a URL: then everything is read, and most of it ignored.
+    return listed if len(listed) <= _LONGEST_SELECTOR else ""
 
 
 def is_genuine(export: ExportedService) -> bool:
@@ -226,9 +228,9 @@ def _exported_service(item: ExportedService) -> Iterator[str]:
         yield f"{item.spec.namespace}/{item.spec.name}"
 
 
-def _exporter(item: ExportedService) -> Iterator[str]:
-    if item.spec is not None:
-        yield item.spec.cluster
+def _exporter(item: Object) -> Iterator[str]:
+    # By its label, as the hub selects.
+    yield item.metadata.labels.get(isthmus.CLUSTER_LABEL, "")
 
 
 def _exported_namespace(item: ExportedService) -> Iterator[str]:
