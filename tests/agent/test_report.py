@@ -64,6 +64,36 @@ async def test_what_others_export_and_a_list_finds_is_no_news_to_tell(embedded_f
         await throughout(same, seconds=1)
 
 
+async def test_what_one_exports_into_a_new_namespace_is_told_once(embedded_fleet: MakeFleet) -> None:
+    async with embedded_fleet() as fleet:
+        east, west = fleet["east"], fleet["west"]
+        before = (await wait_count(fleet, 0)).exports.epoch
+        # The more namespaces have come lately, the later the hub is asked for what is in the next.
+        for number in range(4):
+            name = f"{fleet.namespace}-{number}"
+            await west.namespace(name)
+            await west.serve(name, "shop", ["10.78.0.5"])
+            await west.export(name, "shop")
+            await west.wait_import(name, "shop")
+            await east.namespace(name)
+            await east.wait_addresses(name, "shop", {"10.78.0.5"})
+        other = f"{fleet.namespace}-other"
+        await east.namespace(other)
+        await east.serve(other, "shop", ["10.77.0.5"])
+        await east.export(other, "shop")
+        # By then a list has found at the hub what was written where nothing was watched.
+        await east.wait_addresses(other, "shop", {"10.77.0.5"})
+
+        async def said() -> bool:
+            return other in (await status_of(fleet, "east")).exports.namespaces
+
+        async def once() -> bool:
+            return (await status_of(fleet, "east")).exports.epoch == before + 1
+
+        await eventually(said)
+        await throughout(once, seconds=2)
+
+
 async def test_a_member_says_its_versions_and_properties(make_fleet: MakeFleet) -> None:
     async with make_fleet() as fleet:
         east = fleet["east"]

@@ -9,7 +9,15 @@ from isthmus import __version__
 from isthmus.agent.outlook import Outlook
 from isthmus.api.about import ClusterProperty
 from isthmus.api.core import Service
-from isthmus.api.isthmus import MEMBERS, RULES_VERSION, ExportedService, Exports, Member, MemberStatus
+from isthmus.api.isthmus import (
+    EXPORTED_SERVICES,
+    MEMBERS,
+    RULES_VERSION,
+    ExportedService,
+    Exports,
+    Member,
+    MemberStatus,
+)
 from isthmus.inventory.rules.facts import facts, fitting, observed
 from isthmus.kit.clock import Clock
 from isthmus.kube.informer import Change, Informer
@@ -133,9 +141,14 @@ class Report:
         return {item.metadata.name: item.spec.value for item in properties if item.spec is not None}
 
     def _is_loss(self, change: Change[ExportedService]) -> bool:
-        """Whether a list has something of ours other than it was."""
+        """Whether a list has something of ours other than we wrote it."""
         item = change.after or change.before
-        return not change.seen and item is not None and self._hub.is_own(item)
+        if change.seen or item is None or not self._hub.is_own(item):
+            return False
+        name, namespace = item.metadata.name, item.metadata.namespace
+        # A list may well be the first to show what was written where nothing was watched yet.
+        written = self._writer.current(EXPORTED_SERVICES, change.before, name=name, namespace=namespace)
+        return written != change.after
 
     def _ask(self, _: object) -> Iterator[Request]:
         yield self.request()
