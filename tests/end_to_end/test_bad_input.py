@@ -1,12 +1,14 @@
 """What is refused says what is wrong, where, and what to do next; never a traceback, and nothing half made."""
 
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -145,13 +147,47 @@ def test_two_sets_live_beside_each_other_and_leave_nothing(short_folder: Path, i
     assert isthmus.units()
 
 
+def up_killed_in_the_middle(half: CommandLine) -> None:
+    command = [str(ISTHMUS), "up", "--set", half.name, "--clusters", "solo"]
+    environment = os.environ | {"XDG_STATE_HOME": str(half.home)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as begun:
+        eventually((half.home / "isthmus" / half.name / "lock").exists, "its supervisor starts", 20)
+        begun.send_signal(signal.SIGKILL)
+
+
+def command_lines() -> Iterator[str]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield path.read_text(errors="replace").replace("\0", " ")
+
+
+def supervisor_log(half: CommandLine) -> str:
+    log = half.home / "isthmus" / half.name / "supervisor.log"
+    return log.read_text() if log.exists() else ""
+
+
 def test_up_killed_in_the_middle_is_finished_by_the_next(short_folder: Path) -> None:
     with another_set(short_folder, "half") as half:
-        command = [str(ISTHMUS), "up", "--set", "half", "--clusters", "solo"]
-        environment = os.environ | {"XDG_STATE_HOME": str(half.home)}
-        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as begun:
-            assert begun.stderr is not None
-            begun.stderr.readline()
-            begun.send_signal(signal.SIGKILL)
+        up_killed_in_the_middle(half)
         half.well("up", "--set", "half", "--clusters", "solo")
         assert "solo-node" in half.kubectl_well("solo", "get", "nodes")
+
+
+def test_up_waits_for_a_supervisor_that_starts_or_ends(short_folder: Path) -> None:
+    with another_set(short_folder, "half") as half, ThreadPoolExecutor() as threads:
+        folder = short_folder / "isthmus" / "half"
+        folder.mkdir(parents=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            begun = threads.submit(half.well, "up", "--set", "half", "--clusters", "solo")
+            eventually(lambda: "another supervisor" in supervisor_log(half), "the lock was found taken", 20)
+        begun.result()
+        assert "solo-node" in half.kubectl_well("solo", "get", "nodes")
+
+
+def test_down_after_an_up_killed_in_the_middle_leaves_nothing(short_folder: Path) -> None:
+    half = CommandLine(short_folder, name="half")
+    up_killed_in_the_middle(half)
+    half.well("down", "--set", "half")
+    assert not [line for line in command_lines() if f"{short_folder}/isthmus half" in line]
+    assert not (short_folder / "isthmus" / "half").exists()

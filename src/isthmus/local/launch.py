@@ -158,48 +158,58 @@ def _launch(files: SetFiles, say: Say) -> None:
     say(f"starting set {files.name}; its files: {files.folder}")
     prefix = [] if reason else _unshare()
     nodes = "bare" if reason else "nodes"
-    arguments = [str(files.folder.parent), files.name, nodes]
-    with files.log.open("ab") as log:
-        process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "isthmus.local.supervisor", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-        )
+    command = [*prefix, sys.executable, "-m", "isthmus.local.supervisor", str(files.folder.parent), files.name, nodes]
+    process = _begin(command, files.log)
     end = time.monotonic() + START_LIMIT
     while _running(files) is None:
+        # One that was killed in the middle may have left a supervisor which starts, or which ends.
+        if process.poll() == os.EX_TEMPFAIL and time.monotonic() < end:
+            process = _begin(command, files.log)
         if process.poll() is not None or time.monotonic() > end:
             tail = files.log.read_text(errors="replace")[-800:]
             raise Unreachable(f"the supervisor of set {files.name} did not start; the end of {files.log}:\n{tail}")
         time.sleep(0.02)
 
 
+def _begin(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
+        )
+
+
 def down(files: SetFiles, *, say: Say, keep: bool = False) -> None:
     """End all processes of the set and delete its files, unless they are to be kept; nothing to do is no error."""
     with _one_at_a_time(files):
+        # One that starts has its lock before it answers.
+        _wait(lambda: _running(files) is not None or not _is_locked(files))
         try:
             ask(files.socket, Command(do="down"), progress=say)
-            _wait_unlocked(files)
         except Unreachable:
             say(f"no supervisor of set {files.name} runs")
+        # The lock goes with its last breath.
+        if not _wait(lambda: not _is_locked(files)):
+            number = files.folder / "lock"
+            raise Unreachable(f"the supervisor of set {files.name} does not end; its process number is in {number}")
         if not keep:
             files.remove()
 
 
-def _wait_unlocked(files: SetFiles) -> None:
-    # The supervisor's lock goes with its last breath.
+def _is_locked(files: SetFiles) -> bool:
     with (files.folder / "lock").open("a") as lock:
-        end = time.monotonic() + START_LIMIT
-        while time.monotonic() < end:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.02)
-            else:
-                return
-    raise Unreachable(f"the supervisor of set {files.name} does not end; its process number is in {files.folder}/lock")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _wait(check: Callable[[], bool]) -> bool:
+    """Whether it becomes true before the limit."""
+    end = time.monotonic() + START_LIMIT
+    while not (true := check()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return true
 
 
 def enter_network(files: SetFiles, cluster: str) -> list[str]:

@@ -209,7 +209,7 @@ def main() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             log.info("another supervisor has this set", extra={"set": name})
-            return
+            sys.exit(os.EX_TEMPFAIL)
         lock.write(str(os.getpid()))
         lock.flush()
         serve(PROGRAMS, lambda starter: asyncio.run(run(files, starter, nodes=nodes == "nodes")))

@@ -9,6 +9,7 @@ from isthmus.api.core import ENDPOINT_SLICES, LEASES, NAMESPACES, SERVICES
 from isthmus.api.isthmus import EXPORTED_SERVICES, MEMBERS, MEMBERS_NAMESPACE
 from isthmus.api.mcs import SOURCE_CLUSTER_LABEL
 from isthmus.errors import NotFound
+from isthmus.inventory.controllers.joining import FAREWELL
 from isthmus.kube.client import ListOptions
 from isthmus.testing.fleet import Fleet
 from isthmus.testing.waiting import eventually
@@ -112,7 +113,8 @@ async def test_a_changed_id_leaves_nothing_of_the_old_one(make_fleet: MakeFleet)
             named = {each.cluster for each in item.status.clusters} if item.status is not None else set()
             return sources == named == {uid, "west"} and not await left_of(fleet, "east")
 
-        await eventually(only_the_new, within=LEFT_WITHIN)
+        # Killed before it could say that it had left, it is waited for by the hub.
+        await eventually(only_the_new, within=FAREWELL + LEFT_WITHIN)
 
 
 @pytest.mark.requirement("ABOUT-23", "ABOUT-27", "ABOUT-29", "ABOUT-30")
