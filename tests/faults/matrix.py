@@ -31,7 +31,8 @@ ON_MEMBER = cast(
     (NAMESPACES, NODES, SERVICES, ENDPOINT_SLICES, SERVICE_EXPORTS, SERVICE_IMPORTS, CLUSTER_PROPERTIES, LEASES),
 )
 # Seconds. After a long outage of etcd an API server's own watches wait up to so long before they try again
-# (client-go, tools/cache/reflector.go: 30 s, doubled by jitter); what it tells until then is old.
+# (client-go, tools/cache/reflector.go: 30 s, doubled by jitter); what it tells until then is old. Before that its
+# connection to etcd waits, at most as long as the outage took (gRPC's connection back-off grows by 1.6, to 120 s).
 SPEECHLESS = 75.0
 # A streaming list begins when the server's own memory has caught up with etcd.
 _ALL_OF_IT = (
@@ -42,46 +43,51 @@ _ALL_OF_IT = (
 )
 
 
-async def _nothing(_: RealFleet) -> None:
+async def _nothing(_: RealFleet, __: float) -> None:
     """It is whole as soon as it is mended."""
 
 
-async def _tells(client: Client, kinds: Sequence[Resource[object]]) -> None:
-    """Return once the API server tells of each kind what etcd holds by then."""
+async def _tells(client: Client, kinds: Sequence[Resource[object]], within: float) -> None:
+    """Return once the API server tells of each kind what etcd holds by then. Raises AssertionError."""
+    silent = {kind.plural for kind in kinds}
 
     async def told(kind: Resource[object]) -> None:
         while True:
             try:
                 async with aclosing(client.stream(kind.path(), _ALL_OF_IT)) as chunks:
                     await anext(chunks)
+                    silent.remove(kind.plural)
                     return
             except (IsthmusError, StopAsyncIteration):
                 await asyncio.sleep(0.2)
 
-    async with asyncio.timeout(SPEECHLESS), asyncio.TaskGroup() as tasks:
-        for kind in kinds:
-            tasks.create_task(told(kind))
+    try:
+        async with asyncio.timeout(within), asyncio.TaskGroup() as tasks:
+            for kind in kinds:
+                tasks.create_task(told(kind))
+    except TimeoutError:
+        raise AssertionError(f"its API server tells nothing of {sorted(silent)} within {within:.0f} s") from None
 
 
 @dataclass(frozen=True)
 class Part:
     """What may break: `parts` are excused while it does, `ways` say how it is broken and mended.
 
-    What is not ours may need time of its own after that: `whole` returns when it has had it.
+    What is not ours may need time of its own after so many seconds of that: `whole` returns when it has had it.
     """
 
     name: str
     parts: tuple[str, ...]
     ways: Callable[[RealFleet], Mapping[str, Break]]
-    whole: Callable[[RealFleet], Awaitable[None]] = _nothing
+    whole: Callable[[RealFleet, float], Awaitable[None]] = _nothing
 
 
-async def _hub_tells(fleet: RealFleet) -> None:
-    await _tells(fleet.hub_client, ON_HUB)
+async def _hub_tells(fleet: RealFleet, outage: float) -> None:
+    await _tells(fleet.hub_client, ON_HUB, SPEECHLESS + outage)
 
 
-async def _member_tells(fleet: RealFleet) -> None:
-    await _tells(fleet.members[MEMBER].client, ON_MEMBER)
+async def _member_tells(fleet: RealFleet, outage: float) -> None:
+    await _tells(fleet.members[MEMBER].client, ON_MEMBER, SPEECHLESS + outage)
 
 
 def _of_plane(plane: Plane, part: str) -> dict[str, Break]:
@@ -169,7 +175,7 @@ async def inflicted(fleet: RealFleet, fault: Fault) -> AsyncIterator[None]:
             yield
         finally:
             await asyncio.to_thread(mended)
-        await fault.part.whole(fleet)
+        await fault.part.whole(fleet, fault.seconds)
 
 
 async def suffer(fleet: RealFleet, fault: Fault) -> Outcome:
