@@ -28,7 +28,7 @@ from isthmus.hub.bootstrap import NewMember, bootstrap_hub, bootstrap_member
 from isthmus.install.admission import CREATE, Check, Scope, policy
 from isthmus.install.manifests import apply
 from isthmus.install.policies import hub_policies, member_policies
-from isthmus.install.roles import hub_roles, member_user
+from isthmus.install.roles import hub_roles, inventory_role, member_user
 from isthmus.kube.client import Client, WriteOptions
 from isthmus.kube.config import load_kubeconfig
 from isthmus.testing.waiting import eventually
@@ -171,7 +171,7 @@ async def _prepare(secured: Secured) -> None:
             if number == 0:
                 await bootstrap_hub(root, SET, [NewMember("east"), NewMember("west")])
                 await bootstrap_hub(root, OTHER_SET, [NewMember("north")])
-                await apply(root, hub_roles(SET))
+                await apply(root, (*hub_roles(SET), inventory_role()))
                 await _employ(root)
             await apply(root, (*hub_policies(), *member_policies()))
             await apply(root, _LAST)

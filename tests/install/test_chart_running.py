@@ -112,7 +112,7 @@ async def test_a_hub_is_installed_upgraded_and_uninstalled_and_what_people_made_
 
     changed = {"set": "prod", "members": ["east"], "image": "localhost/isthmus:next", "replicas": 3}
     helm.done("upgrade", "ours", hub, BY_HAND, *options(changed))
-    deployment = await admin.get(whole(DEPLOYMENTS), "isthmus-hub", namespace=SYSTEM_NAMESPACE)
+    deployment = await admin.get(whole(DEPLOYMENTS), "isthmus-hub-prod", namespace=SYSTEM_NAMESPACE)
     assert deployment["spec"]["replicas"] == 3
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == "localhost/isthmus:next"
     assert await find(admin, whole(MEMBERS), "east", "prod")
@@ -124,7 +124,7 @@ async def test_a_hub_is_installed_upgraded_and_uninstalled_and_what_people_made_
 
     helm.done("uninstall", "ours")
     for kind, name, namespace in (
-        (whole(DEPLOYMENTS), "isthmus-hub", SYSTEM_NAMESPACE),
+        (whole(DEPLOYMENTS), "isthmus-hub-prod", SYSTEM_NAMESPACE),
         (CLUSTER_ROLES, "isthmus-hub-prod", ""),
         (POLICIES, "isthmus-exports-are-their-writers", ""),
         (whole(MEMBERS), "east", "prod"),
@@ -135,7 +135,7 @@ async def test_a_hub_is_installed_upgraded_and_uninstalled_and_what_people_made_
         assert await found(admin, each)
 
     helm.done("install", "another-name", hub, BY_HAND, PROD)
-    assert await find(admin, whole(DEPLOYMENTS), "isthmus-hub", SYSTEM_NAMESPACE)
+    assert await find(admin, whole(DEPLOYMENTS), "isthmus-hub-prod", SYSTEM_NAMESPACE)
     helm.done("uninstall", "another-name")
     # What Helm leaves goes when it is asked for.
     assert await uninstall(admin, HUB, crds=True, say=lambda _: None) > 0

@@ -3,15 +3,25 @@
 import pytest
 
 from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES
-from isthmus.api.access import CLUSTER_ROLES
-from isthmus.api.core import CRDS, ENDPOINT_SLICES, LEASES, MANAGED_BY_LABEL, NAMESPACES, SECRETS, SERVICES
-from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, SYSTEM_NAMESPACE
+from isthmus.api.access import CLUSTER_ROLES, POLICIES
+from isthmus.api.core import (
+    CRDS,
+    ENDPOINT_SLICES,
+    LEASES,
+    MANAGED_BY_LABEL,
+    NAMESPACES,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+)
+from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
 from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
 from isthmus.api.scheme import Manifest, Resource
-from isthmus.errors import NotFound
+from isthmus.errors import Invalid, NotFound
 from isthmus.install.apply import install
-from isthmus.install.kinds import whole
-from isthmus.install.uninstall import uninstall
+from isthmus.install.hub import HubOptions, hub_manifests
+from isthmus.install.kinds import IN_ORDER, whole
+from isthmus.install.uninstall import uninstall, uninstall_set
 from isthmus.install.workloads import HUB, MEMBER
 from isthmus.kube.client import Client
 from isthmus.testing import objects
@@ -82,6 +92,41 @@ async def test_each_part_goes_by_itself_and_what_users_made_stays(cluster: TestC
     assert not await is_there(client, CRDS, "members.isthmus.dev")
     assert await is_there(client, CRDS, "serviceexports.multicluster.x-k8s.io")
     assert await uninstall(client, HUB, crds=False, say=quiet) == 0
+
+
+async def test_a_hub_serves_several_sets_and_one_can_go_alone(cluster: TestCluster) -> None:
+    client = cluster.client
+    for cluster_set, members in (("set-a", ("east",)), ("set-b", ())):
+        await install(client, hub_manifests(HubOptions(cluster_set, members)), say=quiet, wait=False)
+        lease = {"metadata": {"name": f"isthmus-hub-{cluster_set}"}}
+        await client.apply(whole(LEASES), lease, namespace=SYSTEM_NAMESPACE, options=BY_HAND)
+    with pytest.raises(Invalid, match="cluster east is in set set-a of this hub, nothing was written"):
+        await install(client, hub_manifests(HubOptions("set-b", ("east", "west"))), say=quiet, wait=False)
+    with pytest.raises(Invalid, match="hub of no set set-c; its sets: set-a, set-b"):
+        await uninstall_set(client, "set-c", say=quiet)
+    with pytest.raises(Invalid, match="set set-a has members, nothing was deleted: east"):
+        await uninstall_set(client, "set-a", say=quiet)
+    before = {cluster_set: await of_set(client, cluster_set) for cluster_set in ("set-a", "set-b")}
+    assert {each.split()[0] for each in before["set-b"]} >= {"Namespace", "Deployment", "ClusterRole", "Role", "Lease"}
+    # The Lease goes uncounted: nobody installed it.
+    assert await uninstall_set(client, "set-b", say=quiet) == len(before["set-b"]) - 1
+    assert await of_set(client, "set-b") == set()
+    assert await of_set(client, "set-a") == before["set-a"]
+    for kind, name, namespace in (
+        (SERVICE_ACCOUNTS, "isthmus-hub", SYSTEM_NAMESPACE),
+        (CLUSTER_ROLES, "isthmus-inventory-view", ""),
+        (POLICIES, "isthmus-members-stay-who-they-are", ""),
+        (whole(NAMESPACES), MEMBERS_NAMESPACE, ""),
+    ):
+        assert await is_there(client, kind, name, namespace), name
+
+
+async def of_set(client: Client, cluster_set: str) -> set[str]:
+    """All objects that name a set, but what Kubernetes makes by itself."""
+    kinds = [whole(kind) for kind in (*IN_ORDER, whole(LEASES)) if await client.serves(kind)]
+    found = [(kind, item["metadata"]) for kind in kinds for item in (await client.list(kind)).items]
+    named = {f"{kind.kind} {metadata.get('namespace', '')}/{metadata['name']}" for kind, metadata in found}
+    return {each for each in named if cluster_set in each and not each.endswith("/default")}
 
 
 async def _populate(cluster: TestCluster) -> None:

@@ -17,15 +17,17 @@ from isthmus.cli.handover import give_back
 from isthmus.cli.output import progress
 from isthmus.cli.processes import FILE, HEARTBEAT, SILENT_AFTER, log_level_option
 from isthmus.cli.real import Real, real_cluster
+from isthmus.errors import Invalid
 from isthmus.install.apply import install
 from isthmus.install.chart import write_chart
 from isthmus.install.credential import contained, member_credential
 from isthmus.install.hub import HubOptions, hub_definitions, hub_manifests
+from isthmus.install.joining import sets_of
 from isthmus.install.member import MemberOptions, member_definitions, member_manifests
 from isthmus.install.monitoring.alerts import rules
 from isthmus.install.monitoring.dashboard import dashboard
 from isthmus.install.monitoring.objects import monitoring_manifests
-from isthmus.install.uninstall import uninstall
+from isthmus.install.uninstall import uninstall, uninstall_set
 from isthmus.install.workloads import HUB, IMAGE, MEMBER, Tuning
 from isthmus.kube.client import Client
 
@@ -220,16 +222,24 @@ def chart_command(parts: tuple[str, ...], output: Path) -> None:
 @click.argument("part", type=click.Choice([HUB, MEMBER]))
 @click.option("--crds", is_flag=True, help="Definitions too, and with them everybody's ServiceExports.")
 @click.option("--config-map", default="kube-system/coredns", show_default=True, metavar="NAMESPACE/NAME")
+@click.option("--set", "set_name", default="", metavar="NAME", help="At a hub of several sets: this one alone.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @real_cluster
-def uninstall_command(real: Real, part: str, config_map: str, *, crds: bool, yes: bool) -> None:
+def uninstall_command(real: Real, part: str, config_map: str, set_name: str, *, crds: bool, yes: bool) -> None:
     """Take Isthmus off a cluster: what bears its mark, Services last."""
+    if set_name and part == MEMBER:
+        raise Invalid("--set is for hubs: a member is in one set")
+    sets = real.run(sets_of) if part == HUB else []
+    alone = set_name if set(sets) != {set_name} else ""
     if not yes:
-        click.confirm(f"Uninstall the {part} from {real.config().server}?", abort=True)
+        of_set = f" of {' and '.join([alone] if alone else sets)}" if sets else ""
+        click.confirm(f"Uninstall the {part}{of_set} from {real.config().server}?", abort=True)
 
     async def work(client: Client) -> int:
         if part == MEMBER:
             await give_back(client, config_map)
+        if alone:
+            return await uninstall_set(client, alone, say=progress)
         return await uninstall(client, part, crds=crds, say=progress)
 
     click.echo(f"{real.run(work)} objects are gone.")

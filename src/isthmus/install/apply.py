@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 from isthmus.agent.needs import another
 from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import CRDS, NAMESPACES
-from isthmus.api.isthmus import SET_LABEL
+from isthmus.api.isthmus import MEMBERS, SET_LABEL
 from isthmus.api.mcs import SERVICE_IMPORTS
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Conflict, Invalid, NotFound, Unreachable
@@ -16,7 +16,6 @@ from isthmus.install.kinds import defines, versions_of, whole
 from isthmus.install.manifests import MANAGER, apply
 from isthmus.install.migrate import migrate
 from isthmus.install.rights import Right, demand_rights
-from isthmus.install.workloads import HUB, MEMBER
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client, WriteOptions
 
@@ -116,11 +115,30 @@ async def _adopt_nothing(client: Client, manifests: Iterable[Manifest]) -> None:
             seen = await _found(client, manifest)
             other = (seen["metadata"].get("labels") or {}).get(SET_LABEL) if seen else None
             if other and other != cluster_set:
-                part = HUB if metadata["name"] == "isthmus-hub" else MEMBER
                 raise Invalid(
-                    f"this cluster is {part} of set {other} already, nothing was written: "
-                    f"use another cluster for {cluster_set}, or uninstall that first (isthmus install uninstall {part})"
+                    f"this cluster is member of set {other} already, nothing was written: "
+                    f"use another cluster for {cluster_set}, or uninstall that first (isthmus install uninstall member)"
                 )
+    await _name_nobody_twice(client, [each for each in manifests if each["kind"] == MEMBERS.kind])
+
+
+async def _name_nobody_twice(client: Client, members: list[Manifest]) -> None:
+    """Names are one space for all sets of a hub."""
+    if not members:
+        return
+    try:
+        seen = (await client.list(MEMBERS)).items
+    except NotFound:
+        # No set had its hub here yet.
+        return
+    sets = {each.metadata.name: each.metadata.namespace for each in seen}
+    for metadata in (each["metadata"] for each in members):
+        other = sets.get(metadata["name"], metadata["namespace"])
+        if other != metadata["namespace"]:
+            raise Invalid(
+                f"cluster {metadata['name']} is in set {other} of this hub, nothing was written: "
+                "a cluster is in one set; it moves by a token: isthmus join TOKEN --move"
+            )
 
 
 async def _found(client: Client, manifest: Manifest) -> Manifest | None:
@@ -209,8 +227,9 @@ async def wait_running(client: Client, manifest: Manifest, *, say: Say, clock: C
         if is_done:
             return
         if clock.monotonic() > end:
+            pods = ",".join(f"{key}={value}" for key, value in manifest["spec"]["selector"]["matchLabels"].items())
             raise Unreachable(
                 f"{metadata['name']} does not run after {_RUNS_WITHIN:.0f} s. "
-                f"Type: kubectl -n {metadata['namespace']} describe pods -l app.kubernetes.io/name={metadata['name']}"
+                f"Type: kubectl -n {metadata['namespace']} describe pods -l {pods}"
             )
         await clock.sleep(_LOOK)

@@ -35,7 +35,7 @@ from isthmus.install.member import (
     member_manifests,
 )
 from isthmus.install.roles import HUB_SECRET
-from isthmus.install.workloads import HUB, MEMBER, Tuning
+from isthmus.install.workloads import HUB, INSTALLATION_LABEL, MEMBER, NAME_LABEL, Tuning
 
 KUBERNETES: Final = ">=1.30.0-0"
 _KEEP: Final = {"helm.sh/resource-policy": "keep"}
@@ -239,8 +239,10 @@ def _mentions(value: object, token: str) -> bool:
 
 def _definitions(part: str) -> str:
     """What has to hold before anything is made: one set a cluster, and definitions that are new enough."""
-    name = HUB_CONTROLLER if part == HUB else AGENT
-    asked = f'dict "root" $ "namespace" "{SYSTEM_NAMESPACE}" "name" "{name}" "label" "{SET_LABEL}" "part" "{part}"'
+    asked = (
+        f'dict "root" $ "namespace" "{SYSTEM_NAMESPACE}" "set" "{SET_LABEL}" '
+        f'"label" "{INSTALLATION_LABEL}" "part" "{part}"'
+    )
     hooks = "".join(_document(each, _blanks(part)) for each in renewal(part, _IMAGE, _NAMESPACE))
     return f'{{{{- include "isthmus.one-set" ({asked}) }}}}\n' + _if("$.Values.renewDefinitions", hooks)
 
@@ -248,7 +250,10 @@ def _definitions(part: str) -> str:
 def _usual_resources(manifests: Iterable[Manifest]) -> dict[str, Manifest]:
     deployments = (each for each in manifests if each["kind"] == "Deployment")
     return {
-        each["metadata"]["name"]: each["spec"]["template"]["spec"]["containers"][0]["resources"] for each in deployments
+        each["spec"]["template"]["metadata"]["labels"][NAME_LABEL]: each["spec"]["template"]["spec"]["containers"][0][
+            "resources"
+        ]
+        for each in deployments
     }
 
 

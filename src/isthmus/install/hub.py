@@ -1,4 +1,7 @@
-"""All that a hub consists of, as manifests: definitions, one set's namespace, its members' access, the controller."""
+"""All that a hub consists of, as manifests: definitions, one set's namespace, its members' access, the controller.
+
+What bears the label of a set is that set's alone; the rest serves all sets of the hub.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +14,7 @@ from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid
 from isthmus.install.kinds import whole
 from isthmus.install.policies import hub_policies
-from isthmus.install.roles import hub_roles, member_access
+from isthmus.install.roles import hub_roles, inventory_role, member_access
 from isthmus.install.workloads import (
     AS_USUAL,
     HUB,
@@ -19,6 +22,7 @@ from isthmus.install.workloads import (
     Tuning,
     Workload,
     installation,
+    labelled,
     made,
     namespace,
     priority,
@@ -53,20 +57,21 @@ def hub_manifests(options: HubOptions) -> tuple[Manifest, ...]:
     name = options.set
     set_labels = {SET_LABEL: name} | dict.fromkeys(CLUSTER_SET_LABELS, name)
     args = ("hub", f"--set={name}", f"--silent-after={options.silent_after:g}")
-    controller = Workload(HUB_CONTROLLER, options.image, args, cluster_set=name, tuning=options.tuning)
-    manifests = [
+    controller = Workload(HUB_CONTROLLER, options.image, args, cluster_set=name, each_set=True, tuning=options.tuning)
+    account, *controlling = workload(controller)
+    of_all_sets = (
         namespace(SYSTEM_NAMESPACE, {}),
         namespace(MEMBERS_NAMESPACE, {}),
-        namespace(name, set_labels),
         *HUB_CRDS,
         priority(),
-        *hub_roles(name),
+        inventory_role(),
         *hub_policies(),
-        *workload(controller),
-    ]
+        account,
+    )
+    of_this = [namespace(name, set_labels), *hub_roles(name), *controlling]
     for member in options.members:
-        manifests += member_manifests_at_hub(name, member)
-    return installation(HUB, manifests)
+        of_this += member_manifests_at_hub(name, member)
+    return installation(HUB, (*of_all_sets, *(labelled(each, {SET_LABEL: name}) for each in of_this)))
 
 
 def hub_definitions() -> tuple[Manifest, ...]:

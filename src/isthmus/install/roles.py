@@ -129,13 +129,13 @@ def hub_roles(cluster_set: str, *, user: str = HUB_USER) -> tuple[Manifest, ...]
         *_granted(name, in_set, (user,), cluster_set),
         *_granted(name, of_members, (user,), MEMBERS_NAMESPACE),
         *_granted(name, election, (user,), SYSTEM_NAMESPACE),
-        # Everybody who may look at the hub may read its inventory; nobody else writes it (INV-29).
-        _role(
-            "isthmus-inventory-view",
-            (_rule(_MCS, ("clusterprofiles", "placementdecisions"), READ),),
-            gathered_by="view",
-        ),
     )
+
+
+def inventory_role() -> Manifest:
+    """Everybody who may look at the hub may read its inventory; nobody else writes it (INV-29)."""
+    rules = (_rule(_MCS, ("clusterprofiles", "placementdecisions"), READ),)
+    return _role("isthmus-inventory-view", rules, gathered_by="view")
 
 
 def member_roles(*, agent: str = AGENT_USER, dns: str = DNS_USER) -> tuple[Manifest, ...]:

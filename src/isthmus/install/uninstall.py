@@ -11,10 +11,11 @@ from typing import Final
 from isthmus.api.about import CLUSTER_PROPERTIES
 from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import CRDS, ENDPOINT_SLICES, LEASES, MANAGED_BY_LABEL, NAMESPACES, PODS, SERVICES
-from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, MEMBERS, SYSTEM_NAMESPACE
+from isthmus.api.isthmus import MANAGED_BY, MARKER_LABEL, MEMBERS, SET_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.mcs import SERVICE_IMPORTS
 from isthmus.api.scheme import Manifest, Resource
-from isthmus.errors import Conflict, NotFound, Refused, Unreachable
+from isthmus.errors import Conflict, Invalid, NotFound, Refused, Unreachable
+from isthmus.install.joining import sets_of
 from isthmus.install.kinds import IN_ORDER, PRIORITY_CLASSES, whole
 from isthmus.install.rights import Right
 from isthmus.install.workloads import HUB, INSTALLATION_LABEL, MEMBER, NAME_LABEL, SHARED
@@ -47,6 +48,33 @@ _LOOK: Final = 0.5
 _SIDE_BY_SIDE: Final = 16
 
 
+async def uninstall_set(client: Client, cluster_set: str, *, say: Say, clock: Clock = SYSTEM) -> int:
+    """Delete what a hub has for one of its several sets, tokens too; how many objects that were.
+
+    Raises Invalid, with nothing deleted, where there is no such set, or where it has members.
+    """
+    sets = await sets_of(client)
+    if cluster_set not in sets:
+        raise Invalid(f"this cluster is hub of no set {cluster_set}; its sets: {', '.join(sets) or 'none'}")
+    members = sorted(each.metadata.name for each in (await client.list(MEMBERS, namespace=cluster_set)).items)
+    if members:
+        raise Invalid(
+            f"set {cluster_set} has members, nothing was deleted: {', '.join(members)}. On each of them: "
+            f"isthmus leave; for one that is gone for good, here: isthmus remove {members[0]}"
+        )
+    # The hub's cluster may be a member, of whichever set.
+    of_set = f"{_OURS},{SET_LABEL}={cluster_set},{INSTALLATION_LABEL}!={MEMBER}"
+    name = f"{_HUB}-{cluster_set}"
+    await _end(client, name, f"{NAME_LABEL}={_HUB},{SET_LABEL}={cluster_set}", clock)
+    count = 1
+    for kind in reversed(IN_ORDER):
+        count += await _clear(client, kind, of_set, clock, ())
+    await _give_up_leases(client, name)
+    await _wait_gone(client, whole(NAMESPACES), of_set, clock)
+    say(f"set {cluster_set} is gone; its hub goes on for {', '.join(each for each in sets if each != cluster_set)}")
+    return count
+
+
 async def uninstall(
     client: Client, part: str, *, crds: bool, say: Say, keep: Collection[str] = (), clock: Clock = SYSTEM
 ) -> int:
@@ -61,7 +89,7 @@ async def uninstall(
         return await _clear(client, kind, selector, clock, keep if kind.kind == CLUSTER_PROPERTIES.kind else ())
 
     if part == MEMBER:
-        await _end_agent(client, clock)
+        await _end(client, _AGENT, f"{NAME_LABEL}={_AGENT}", clock)
     # What answers for a member goes on until its imports are gone.
     later = {NAMESPACES.kind, CRDS.kind, *([SERVICES.kind, DEPLOYMENTS.kind] if part == MEMBER else [])}
     count = 0
@@ -75,7 +103,7 @@ async def uninstall(
         count += found
     for kind in (whole(DEPLOYMENTS), whole(SERVICES)):
         count += await clear(kind, ours)
-    await _give_up_leases(client, part)
+    await _give_up_leases(client, _AGENT if part == MEMBER else f"{_HUB}-")
     last: list[tuple[Resource[Manifest], str]] = [(whole(NAMESPACES), f"{ours},{_OURS}")]
     if crds:
         last.insert(0, (CRDS, f"{ours},{_OURS}"))
@@ -89,11 +117,10 @@ async def uninstall(
     return count
 
 
-async def _give_up_leases(client: Client, part: str) -> None:
-    """What its processes were elected by; the namespace may stay for the other part."""
-    prefix = _AGENT if part == MEMBER else _HUB
+async def _give_up_leases(client: Client, name: str) -> None:
+    """What its processes were elected by, and what begins so if it ends in a dash: the namespace may stay."""
     for lease in (await client.list(LEASES, namespace=SYSTEM_NAMESPACE)).items:
-        if lease.metadata.name.startswith(prefix):
+        if lease.metadata.name == name or (name.endswith("-") and lease.metadata.name.startswith(name)):
             with suppress(NotFound):
                 await client.delete(LEASES, lease.metadata.name, namespace=SYSTEM_NAMESPACE)
 
@@ -110,18 +137,18 @@ async def _wait_gone(client: Client, kind: Resource[Manifest], selector: str, cl
         await clock.sleep(_LOOK)
 
 
-async def _end_agent(client: Client, clock: Clock) -> None:
+async def _end(client: Client, deployment: str, pods: str, clock: Clock) -> None:
     """What it would make again cannot be taken away before."""
     with suppress(NotFound):
         await client.delete(
-            DEPLOYMENTS, _AGENT, namespace=SYSTEM_NAMESPACE, options=DeleteOptions(propagation="Foreground")
+            DEPLOYMENTS, deployment, namespace=SYSTEM_NAMESPACE, options=DeleteOptions(propagation="Foreground")
         )
     end = clock.monotonic() + _ENDS_WITHIN
-    options = ListOptions(labels=f"{NAME_LABEL}={_AGENT}")
+    options = ListOptions(labels=pods)
     while (await client.list(PODS, namespace=SYSTEM_NAMESPACE, options=options)).items:
         if clock.monotonic() > end:
             raise Unreachable(
-                f"pods of {_AGENT} do not end. Type: kubectl -n {SYSTEM_NAMESPACE} get pods, then this again"
+                f"pods of {deployment} do not end. Type: kubectl -n {SYSTEM_NAMESPACE} get pods, then this again"
             )
         await clock.sleep(_LOOK)
 

@@ -70,12 +70,14 @@ class Workload:
     """One process of ours: for which set, its arguments, what it asks for, further ports, files out of a Secret.
 
     What answers others goes on for `lame` seconds after it was told to end: they hear of that later than it does.
+    Of what is there once for each set, Deployment and budget are named after that, too; the account is one for all.
     """
 
     name: str
     image: str
     args: tuple[str, ...]
     cluster_set: str = ""
+    each_set: bool = False
     cpu: str = "20m"
     # Measured: 55 to 65 MB resident with a hundred imports (`python -m bench nodes`).
     memory: str = "80Mi"
@@ -91,6 +93,11 @@ class Workload:
         """What its container asks for."""
         usual: Manifest = {"requests": {"cpu": self.cpu, "memory": self.memory}}
         return self.tuning.resources.get(self.name, usual)
+
+    @property
+    def labels(self) -> Manifest:
+        """By which its pods are known."""
+        return {NAME_LABEL: self.name} | ({SET_LABEL: self.cluster_set} if self.each_set else {})
 
 
 def made(kind: Resource[Manifest], name: str, namespace: str = "", **rest: object) -> Manifest:
@@ -115,26 +122,27 @@ def priority() -> Manifest:
 
 def workload(wanted: Workload) -> tuple[Manifest, ...]:
     """Its account, its Deployment, and a budget that keeps one pod of two while nodes are drained."""
-    selector = {"matchLabels": {NAME_LABEL: wanted.name}}
+    name = f"{wanted.name}-{wanted.cluster_set}" if wanted.each_set else wanted.name
+    selector = {"matchLabels": wanted.labels}
     spec = {
         "replicas": wanted.tuning.replicas,
         "revisionHistoryLimit": 3,
         "selector": selector,
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "template": {
-            "metadata": {"labels": {NAME_LABEL: wanted.name}}
+            "metadata": {"labels": wanted.labels}
             | ({"annotations": dict(wanted.annotations)} if wanted.annotations else {}),
             "spec": _pod(wanted, selector),
         },
     }
     budget = {"maxUnavailable": 1, "selector": selector}
-    deployment = made(whole(DEPLOYMENTS), wanted.name, SYSTEM_NAMESPACE, spec=spec)
+    deployment = made(whole(DEPLOYMENTS), name, SYSTEM_NAMESPACE, spec=spec)
     if wanted.cluster_set:
         deployment["metadata"]["labels"] = {SET_LABEL: wanted.cluster_set}
     return (
         made(SERVICE_ACCOUNTS, wanted.name, SYSTEM_NAMESPACE),
         deployment,
-        made(DISRUPTION_BUDGETS, wanted.name, SYSTEM_NAMESPACE, spec=budget),
+        made(DISRUPTION_BUDGETS, name, SYSTEM_NAMESPACE, spec=budget),
     )
 
 
@@ -169,19 +177,25 @@ def service(name: str, ports: Iterable[Manifest]) -> Manifest:
     return made(whole(SERVICES), name, SYSTEM_NAMESPACE, spec=spec)
 
 
+def labelled(manifest: Manifest, labels: Mapping[str, str]) -> Manifest:
+    """The same object with further labels."""
+    metadata = manifest["metadata"]
+    return manifest | {"metadata": metadata | {"labels": dict(metadata.get("labels", {})) | dict(labels)}}
+
+
 def installation(part: str, manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
     """The same, in order, each labelled as ours and as of this installation."""
-    labelled = []
+    ours = []
     for manifest in manifests:
         whose = SHARED if (manifest["kind"], manifest["metadata"]["name"]) in _SHARED else part
-        labels = dict(manifest["metadata"].get("labels", {})) | {INSTALLATION_LABEL: whose}
+        labels = {INSTALLATION_LABEL: whose}
         # A Service with our marker would be one that stands in for an import.
         if manifest["kind"] != SERVICES.kind:
             labels[MARKER_LABEL] = MANAGED_BY
-        if manifest["kind"] == CRDS.kind and RELEASE_LABEL not in labels:
+        if manifest["kind"] == CRDS.kind and RELEASE_LABEL not in manifest["metadata"].get("labels", {}):
             labels[OUR_RELEASE_LABEL] = f"v{__version__}"
-        labelled.append(manifest | {"metadata": manifest["metadata"] | {"labels": labels}})
-    return in_order(tuple(labelled))
+        ours.append(labelled(manifest, labels))
+    return in_order(tuple(ours))
 
 
 def _pod(wanted: Workload, selector: Manifest) -> Manifest:

@@ -17,7 +17,7 @@ from isthmus.errors import IsthmusError, Unreachable
 from isthmus.hub.bootstrap import NewMember, bootstrap_hub, bootstrap_member
 from isthmus.install.manifests import apply
 from isthmus.install.policies import hub_policies, member_policies
-from isthmus.install.roles import AGENT_USER, DNS_USER, HUB_USER, hub_roles, member_user
+from isthmus.install.roles import AGENT_USER, DNS_USER, HUB_USER, hub_roles, inventory_role, member_user
 from isthmus.kube.client import Client
 from isthmus.kube.config import load_kubeconfig
 from isthmus.local.addresses import HUB as HUB_ADDRESSES
@@ -83,7 +83,7 @@ class Cluster:
             await self._wait("apiserver", lambda: _answers(client))
             if self.name == HUB:
                 await bootstrap_hub(client, self._files.name, ())
-                await apply(client, (*hub_roles(self._files.name), *hub_policies()))
+                await apply(client, (*hub_roles(self._files.name), inventory_role(), *hub_policies()))
                 self._run("hub", self._hub(pki))
             else:
                 if node:

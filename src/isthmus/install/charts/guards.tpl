@@ -18,11 +18,12 @@
 
 {{- /* Fails where the cluster has this part for another set: that one has to go first. */}}
 {{- define "isthmus.one-set" }}
-{{- $seen := lookup "apps/v1" "Deployment" .namespace .name }}
-{{- if $seen }}
-{{- $set := get ($seen.metadata.labels | default dict) .label }}
-{{- if and $set (ne $set .root.Values.set) }}
-{{- fail (printf "this cluster is %s of set %s already, not of %s: uninstall that first" .part $set .root.Values.set) }}
+{{- $asked := . }}
+{{- range (lookup "apps/v1" "Deployment" .namespace "").items }}
+{{- $labels := .metadata.labels | default dict }}
+{{- $set := get $labels $asked.set }}
+{{- if and (eq (get $labels $asked.label) $asked.part) $set (ne $set $asked.root.Values.set) }}
+{{- fail (printf "this cluster is %s of set %s already, not of %s: uninstall that first" $asked.part $set $asked.root.Values.set) }}
 {{- end }}
 {{- end }}
 {{- end }}
