@@ -132,7 +132,9 @@ class TestWithRolesAndPolicies:
         with pytest.raises(NotFound):
             await root.get(NAMESPACES, "never")
 
-    async def test_a_member_of_another_set_and_a_namespace_of_others_are_left_alone(self, kind: str, root: Client) -> None:
+    async def test_a_member_of_another_set_and_a_namespace_of_others_are_left_alone(
+        self, kind: str, root: Client
+    ) -> None:
         await install(root, HUB, say=quiet, wait=False)
         await install(root, MEMBER, say=quiet, wait=False)
         moved = member_manifests(MemberOptions("set-c", "east", HUB_KUBECONFIG))
