@@ -5,10 +5,13 @@ import base64
 import contextlib
 import os
 import secrets
+import socket
+import ssl
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+import urllib.request
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
@@ -21,12 +24,17 @@ from isthmus.install.manifests import apply
 from isthmus.install.roles import member_access, tunnel_roles
 from isthmus.inventory import client_for, read_providers
 from isthmus.inventory.rules.joining import through
-from isthmus.kube.client import Client
-from isthmus.kube.config import load_kubeconfig
+from isthmus.kit.http import WebSocket, dial_websocket, server_tls
+from isthmus.kube.client import Client, Event, WatchEvent
+from isthmus.kube.config import Config, load_kubeconfig
+from isthmus.kube.tls import Material, Trust
 from isthmus.kube.tokens import bound_to, request_token
 from isthmus.testing.cluster import BY_HAND
 from isthmus.testing.fleet import Fleet
 from isthmus.testing.waiting import eventually
+from isthmus.tunnel.agent import Dialer
+from isthmus.tunnel.app import serve
+from isthmus.tunnel.proxy import CONNECTIONS, CONTROL, LIMITS, Limits, Proxy
 from tests.fleets import MakeFleet
 from tests.inventory.access import Consumer
 from tests.real.certificates import Authority
@@ -47,10 +55,11 @@ class Scene:
     folder: Path
     consumer: Consumer
     authority: Authority
-    consumers: int
-    agents: int
-    metrics: int
+    ports: Sequence[int]
     running: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.consumers, self.agents, self.metrics = self.ports
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -181,6 +190,20 @@ class Scene:
 
         await eventually(answers, within=PATIENCE, what=f"CONNECT for {member} is answered with {code}")
 
+    async def metrics_text(self) -> str:
+        """What the proxy server tells of itself."""
+        opened = await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{self.metrics}/metrics")
+        return str(opened.read().decode())
+
+    async def wait_open(self, member: str, count: int = 1) -> None:
+        """Until so many connections are open to it."""
+
+        async def counted() -> bool:
+            lines = (await self.metrics_text()).splitlines()
+            return f'isthmus_tunnel_connections{{member="{member}"}} {float(count)}' in lines
+
+        await eventually(counted, within=PATIENCE, what=f"{count} connections to {member}")
+
 
 def connect(member: str, target: str = "localhost:9") -> bytes:
     """The head of a request."""
@@ -199,7 +222,7 @@ async def playing(make_fleet: MakeFleet, folder: Path, *letters: str) -> AsyncIt
         consumer = Consumer(fleet, folder)
         await consumer.settle()
         hub = fleet.hub.client
-        scene = Scene(fleet, folder, consumer, authority, *free_ports(3))
+        scene = Scene(fleet, folder, consumer, authority, free_ports(3))
         await apply(hub, tunnel_roles())
         await scene.credential("isthmus-tunnel", SYSTEM_NAMESPACE)
         for name in names:
@@ -216,3 +239,90 @@ async def playing(make_fleet: MakeFleet, folder: Path, *letters: str) -> AsyncIt
         finally:
             for name in list(scene.running):
                 await scene.kill(name)
+
+
+@dataclass
+class Inside:
+    """A proxy server in the test's process, with limits that a test can wait for, and one member's credential."""
+
+    member: str
+    hub: Config
+    tls: ssl.SSLContext
+    consumers: tuple[str, int]
+    url: str
+
+    def dialer(self, server: str, limits: Limits = LIMITS) -> Dialer:
+        """The member's own end."""
+        return Dialer(self.url, self.hub, server, limits=limits)
+
+    def control(self, token: str = "") -> AbstractAsyncContextManager[WebSocket]:
+        """An agent that does what the test says."""
+        assert self.hub.token is not None
+        headers = {"Authorization": f"Bearer {token or self.hub.token.read().decode()}"}
+        return dial_websocket(self.url + CONTROL, headers, tls=self.tls)
+
+    def carried(self, id_: str) -> AbstractAsyncContextManager[WebSocket]:
+        """What it carries a connection by."""
+        return dial_websocket(self.url + CONNECTIONS + id_, {}, tls=self.tls)
+
+    async def asked(self, member: str = "", head: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A consumer that has asked."""
+        reader, writer = await asyncio.open_connection(*self.consumers)
+        writer.write(head or connect(member or self.member))
+        return reader, writer
+
+    async def status(self, member: str = "", head: bytes = b"") -> int:
+        """What one is answered."""
+        reader, writer = await self.asked(member, head)
+        line = await asyncio.wait_for(reader.readline(), PATIENCE)
+        writer.close()
+        return int(line.split()[1])
+
+    async def wait_status(self, code: int) -> None:
+        """Until one is answered so."""
+
+        async def answers() -> bool:
+            return await self.status() == code
+
+        await eventually(answers, within=PATIENCE, what=f"CONNECT is answered with {code}")
+
+
+@asynccontextmanager
+async def inside(make_fleet: MakeFleet, folder: Path, limits: Limits = LIMITS) -> AsyncIterator[tuple[Scene, Inside]]:
+    """A fleet with one member, whose agent is left to the test."""
+    authority = Authority(folder, "tunnel-ca")
+    certificate = authority.sign("tunnel", "tunnel", addresses=["127.0.0.1"])
+    name = f"west-{secrets.token_hex(3)}"
+    async with make_fleet([name]) as fleet, fleet.hub.connect() as hub:
+        scene = Scene(fleet, folder, Consumer(fleet, folder), authority, (0, 0, 0))
+        await scene.credential(name, MEMBERS_NAMESPACE)
+        await scene.publish(name)
+        consumers, agents = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+        known = load_kubeconfig([folder / f"{name}.kubeconfig"])
+        config = replace(known, trust=Trust(Material("test", file=authority.certificate)))
+        url = f"https://localhost:{agents.getsockname()[1]}"
+        tls = ssl.create_default_context(cafile=authority.certificate)
+        async with asyncio.TaskGroup() as tasks:
+            proxy = Proxy(hub, limits=limits)
+            serving = tasks.create_task(serve(proxy, [consumers], [agents], server_tls(*certificate)))
+            await proxy.members.wait_synced()
+            yield scene, Inside(name, config, tls, consumers.getsockname(), url)
+            serving.cancel()
+
+
+@asynccontextmanager
+async def held(tunnel: Inside, control: WebSocket) -> AsyncIterator[asyncio.StreamReader]:
+    """A consumer's connection that this agent carries; what the consumer reads."""
+    reader, writer = await tunnel.asked()
+    async with tunnel.carried(str((await control.receive()).data)):
+        assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
+        yield reader
+    writer.close()
+
+
+async def arrived(seen: AsyncIterator[Event[Manifest]], name: str) -> object:
+    """The data of the ConfigMap of that name, once the watch tells of it."""
+    async for event in seen:
+        if isinstance(event, WatchEvent) and event.object["metadata"]["name"] == name:
+            return event.object["data"]
+    return None

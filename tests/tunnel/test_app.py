@@ -2,18 +2,16 @@
 
 import asyncio
 import json
-import urllib.request
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from contextlib import aclosing
 from pathlib import Path
 
 from isthmus.api.core import CONFIG_MAPS, NAMESPACES
 from isthmus.api.scheme import Manifest
 from isthmus.install.kinds import whole
-from isthmus.kube.client import Event, WatchEvent
 from isthmus.testing.cluster import BY_HAND
 from tests.fleets import MakeFleet
-from tests.tunnel.scene import KUBECTL, PATIENCE, Scene, playing
+from tests.tunnel.scene import KUBECTL, PATIENCE, Scene, arrived, playing
 
 
 async def kubectl(scene: Scene, member: str, *args: str) -> Manifest:
@@ -56,16 +54,5 @@ async def test_a_watch_stays_open_and_what_is_large_arrives_whole(make_fleet: Ma
                 made = {"metadata": {"name": f"n{number}", "namespace": west}, "data": {"x": "x" * 500_000}}
                 await member.client.apply(CONFIG_MAPS, made, options=BY_HAND)
                 assert await asyncio.wait_for(arrived(seen, f"n{number}"), PATIENCE) == made["data"]
-            scraped = (
-                await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{scene.metrics}/metrics")
-            ).read()
-        assert f'isthmus_tunnel_agents{{member="{west}"}} 1'.encode() in scraped
-        assert b"isthmus_tunnel_connections{" in scraped
-
-
-async def arrived(seen: AsyncIterator[Event[Manifest]], name: str) -> object:
-    """The data of the ConfigMap of that name, once the watch tells of it."""
-    async for event in seen:
-        if isinstance(event, WatchEvent) and event.object["metadata"]["name"] == name:
-            return event.object["data"]
-    return None
+            await scene.wait_open(west)
+            assert f'isthmus_tunnel_agents{{member="{west}"}} 1' in await scene.metrics_text()

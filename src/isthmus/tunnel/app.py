@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.api.isthmus import MEMBERS, Member
 from isthmus.errors import Invalid
 from isthmus.kit.http import Guard, server_tls
 from isthmus.kit.http import serve as serve_http
@@ -17,9 +16,8 @@ from isthmus.kit.metrics import metered
 from isthmus.kit.probes import Readiness, listen, probed
 from isthmus.kube.client import Client
 from isthmus.kube.config import in_cluster, load_kubeconfig
-from isthmus.kube.informer import Informer
 from isthmus.tunnel.connect import MAX_HEAD
-from isthmus.tunnel.proxy import BY_NAME, LIMITS, Proxy
+from isthmus.tunnel.proxy import Proxy
 
 log = logging.getLogger(__name__)
 
@@ -45,43 +43,44 @@ async def run(options: TunnelOptions) -> None:
     """Serve until cancelled. Raises Invalid for addresses and files that cannot be used."""
     config = load_kubeconfig([options.kubeconfig]) if options.kubeconfig else in_cluster()
     consumers, agents = listen(options.consumers), listen(options.agents)
-    members: Informer[Member] | None = None
+    proxy: Proxy | None = None
 
     def readiness() -> Readiness:
-        is_ready = members is not None and members.synced
+        is_ready = proxy is not None and proxy.members.synced
         return Readiness(is_ready, () if is_ready else ("reading Members",))
 
-    async with probed(listen(options.metrics), readiness), Client(config, user_agent="isthmus-tunnel") as hub:
-        members = Informer(hub, MEMBERS, indexes={BY_NAME: lambda item: [item.metadata.name]})
-        proxy = Proxy(hub, members)
+    async with (
+        probed(listen(options.metrics), readiness),
+        Client(config, user_agent="isthmus-tunnel") as hub,
+        asyncio.TaskGroup() as tasks,
+    ):
+        proxy = Proxy(hub)
         metered(proxy)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(members.run(), name="members")
-            tls = None
-            if options.certificate is not None:
-                tls = _tls(*options.certificate)
-                tasks.create_task(_renew(tls, *options.certificate), name="certificate")
-            await members.wait_synced()
-            await _serve(proxy, consumers, agents, tls, tasks)
+        tls = None
+        if options.certificate is not None:
+            tls = _tls(*options.certificate)
+            tasks.create_task(_renew(tls, *options.certificate), name="certificate")
+        await serve(proxy, consumers, agents, tls)
 
 
-async def _serve(
-    proxy: Proxy,
-    consumers: Sequence[socket.socket],
-    agents: Sequence[socket.socket],
-    tls: ssl.SSLContext | None,
-    tasks: asyncio.TaskGroup,
+async def serve(
+    proxy: Proxy, consumers: Sequence[socket.socket], agents: Sequence[socket.socket], tls: ssl.SSLContext | None
 ) -> None:
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.create_task(proxy.serve_consumer(reader, writer), name="consumer")
+    """Serve consumers and agents on these sockets until cancelled."""
+    async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+        tasks.create_task(proxy.members.run(), name="members")
+        await proxy.members.wait_synced()
 
-    guard = Guard(2 * LIMITS.connections, LIMITS.handshake)
-    async with AsyncExitStack() as stack:
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            tasks.create_task(proxy.serve_consumer(reader, writer), name="consumer")
+
+        guard = Guard(2 * proxy.limits.connections, proxy.limits.handshake)
         await stack.enter_async_context(serve_http(proxy.serve_agent, agents, tls, grace=0, guard=guard))
         for listener in consumers:
             opened = await asyncio.start_server(connected, sock=listener, limit=MAX_HEAD)
             stack.callback(opened.close)
         log.info("tunnel serving", extra={"consumers": consumers[0].getsockname()[:2]})
+        # Consumers and agents come and go; that is all until we are cancelled.
         await asyncio.Event().wait()
 
 

@@ -74,13 +74,12 @@ def _user(users: list[bytes]) -> str:
     scheme, _, encoded = users[0].strip().partition(b" ") if users else (b"", b"", b"")
     if scheme.lower() != b"basic":
         raise refusal(407, "say which member is meant, by the user name in proxy-url: http://MEMBER@HOST:PORT")
-    try:
-        (name,) = {base64.b64decode(encoded.strip(), validate=True).decode("ascii").partition(":")[0] for _ in users}
-    except (binascii.Error, ValueError):
-        raise refusal(400, "Proxy-Authorization cannot be read") from None
     if len(users) > 1:
         raise refusal(400, "there is more than one Proxy-Authorization")
-    return name
+    try:
+        return base64.b64decode(encoded.strip(), validate=True).decode("ascii").partition(":")[0]
+    except (binascii.Error, ValueError):
+        raise refusal(400, "Proxy-Authorization cannot be read") from None
 
 
 def _bare(host: str) -> str:

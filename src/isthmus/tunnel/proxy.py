@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from isthmus.api.isthmus import Member
+from isthmus.api.isthmus import MEMBERS, Member
 from isthmus.errors import IsthmusError, Refused
 from isthmus.install.roles import MEMBER_ACCOUNT_PREFIX
 from isthmus.kit.http import PIECE, Request, Stream, WebSocket, accept_websocket, carry
@@ -22,15 +22,16 @@ from isthmus.kit.metrics import COUNTER, GAUGE, Metric, Sample
 from isthmus.kube.client import Client
 from isthmus.kube.informer import Change, Informer
 from isthmus.kube.tokens import user_of
-from isthmus.tunnel.connect import CONNECTED, END, Asked, address, answer, asked, refusal
+from isthmus.tunnel.connect import CONNECTED, END, MAX_HEAD, Asked, address, answer, asked, refusal
 
 log = logging.getLogger(__name__)
 
 # Where an agent dials in: to stay, and to carry the one connection of that id.
 CONTROL: Final = "/control"
 CONNECTIONS: Final = "/connections/"
-# What the informer finds a Member by: names are one space for all sets of a hub.
-BY_NAME: Final = "name"
+# Seconds.
+_LINGER: Final = 1.0
+_BY_NAME: Final = "name"
 # Bytes of a message on a control connection.
 MAX_WORD: Final = 1024
 
@@ -86,17 +87,18 @@ class Connection:
 
 
 class Proxy:
-    """Both sides of one proxy server; `members` is indexed BY_NAME."""
+    """Both sides of one proxy server; somebody has to run `members`, which are those of all sets."""
 
-    def __init__(self, hub: Client, members: Informer[Member], *, limits: Limits = LIMITS) -> None:
+    def __init__(self, hub: Client, *, limits: Limits = LIMITS) -> None:
+        # Names are one space for the whole hub.
+        self.members = Informer(hub, MEMBERS, indexes={_BY_NAME: lambda item: [item.metadata.name]})
+        self.members.subscribe(self._departed)
         self._hub = hub
-        self._members = members
-        self._limits = limits
+        self.limits = limits
         self._controls: dict[str, list[Control]] = {}
         self._connections: dict[str, Connection] = {}
         self._consumers = 0
         self._answers: Counter[int] = Counter()
-        members.subscribe(self._departed)
 
     def samples(self) -> Iterator[Sample]:
         """Who has dialled in, and what became of requests."""
@@ -127,7 +129,7 @@ class Proxy:
                 await self._connect(found, reader, writer)
         except Refused as refused:
             self._answers[refused.code] += 1
-            writer.write(answer(refused))
+            await _turn_away(refused, reader, writer)
         except (asyncio.IncompleteReadError, OSError):
             # It has gone without a request.
             pass
@@ -136,7 +138,7 @@ class Proxy:
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        if self._consumers >= self._limits.connections:
+        if self._consumers >= self.limits.connections:
             raise refusal(503, f"{self._consumers} connections are open already: try again later")
         self._consumers += 1
         try:
@@ -146,10 +148,10 @@ class Proxy:
 
     async def _head(self, reader: asyncio.StreamReader) -> bytes:
         try:
-            async with asyncio.timeout(self._limits.handshake):
+            async with asyncio.timeout(self.limits.handshake):
                 return await reader.readuntil(END)
         except TimeoutError:
-            raise refusal(408, f"no whole request within {self._limits.handshake:g} s") from None
+            raise refusal(408, f"no whole request within {self.limits.handshake:g} s") from None
         except asyncio.LimitOverrunError:
             raise refusal(431, "the head of the request is longer than 8 KiB") from None
 
@@ -161,12 +163,12 @@ class Proxy:
         id_ = secrets.token_hex(16)
         self._connections[id_] = connection
         try:
-            async with asyncio.timeout(self._limits.handshake):
+            async with asyncio.timeout(self.limits.handshake):
                 await control.websocket.send_str(id_)
                 websocket = await arrived
             self._answers[200] += 1
             writer.write(CONNECTED)
-            await carry(websocket, reader, writer, idle=self._limits.idle)
+            await carry(websocket, reader, writer, idle=self.limits.idle)
         except TimeoutError:
             raise refusal(504, f"the agent of {found.member} did not come in time: try again") from None
         except ConnectionError:
@@ -178,7 +180,7 @@ class Proxy:
     def _control_for(self, found: Asked) -> Control:
         """The agent that dialled in last. Raises Refused."""
         name = found.member
-        record = next(iter(self._members.store.by(BY_NAME, name)), None)
+        record = next(iter(self.members.store.by(_BY_NAME, name)), None)
         if record is None:
             raise refusal(404, f"there is no member {name[:63]!r}: look at proxy-url in its ClusterProfile")
         server = record.spec.server if record.spec is not None else ""
@@ -187,8 +189,8 @@ class Proxy:
         controls = self._controls.get(name)
         if not controls:
             raise refusal(503, f"no agent of {name} has dialled in: is it running, and with --tunnel?")
-        if self._carried_for(name) >= self._limits.of_member:
-            raise refusal(503, f"{name} has {self._limits.of_member} connections already: try again later")
+        if self._carried_for(name) >= self.limits.of_member:
+            raise refusal(503, f"{name} has {self.limits.of_member} connections already: try again later")
         return controls[-1]
 
     def _carried_for(self, member: str) -> int:
@@ -199,9 +201,9 @@ class Proxy:
         name = await self._member_of(token)
         if not name:
             raise refusal(401, "this is no token of a member")
-        if len(self._controls.get(name, ())) >= self._limits.agents:
-            raise refusal(503, f"{self._limits.agents} agents of {name} have dialled in already")
-        websocket = await accept_websocket(request, (), heartbeat=self._limits.heartbeat, most=MAX_WORD)
+        if len(self._controls.get(name, ())) >= self.limits.agents:
+            raise refusal(503, f"{self.limits.agents} agents of {name} have dialled in already")
+        websocket = await accept_websocket(request, (), heartbeat=self.limits.heartbeat, most=MAX_WORD)
         control = Control(name, websocket)
         self._controls.setdefault(name, []).append(control)
         log.info("agent dialled in", extra={"member": name})
@@ -248,7 +250,7 @@ class Proxy:
         while await self._is_still(control.member, token):
             control.left.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(control.left.wait(), self._limits.review)
+                await asyncio.wait_for(control.left.wait(), self.limits.review)
         await control.websocket.close()
 
     async def _is_still(self, member: str, token: str) -> bool:
@@ -263,9 +265,19 @@ class Proxy:
         """The member whose token it is; empty for anybody else's."""
         user = await user_of(self._hub, token) if token else ""
         name = user.removeprefix(MEMBER_ACCOUNT_PREFIX)
-        return name if name != user and self._members.store.by(BY_NAME, name) else ""
+        return name if name != user and self.members.store.by(_BY_NAME, name) else ""
 
     def _departed(self, change: Change[Member]) -> None:
         if change.after is None and change.before is not None:
             for control in self._controls.get(change.before.metadata.name, ()):
                 control.left.set()
+
+
+async def _turn_away(refused: Refused, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer, and hear the consumer out for a moment: a reset would take the answer from it (RFC 9112, 9.6)."""
+    with suppress(OSError):
+        writer.write(answer(refused))
+        writer.write_eof()
+        async with asyncio.timeout(_LINGER):
+            while await reader.read(MAX_HEAD):
+                pass
