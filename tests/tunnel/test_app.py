@@ -10,7 +10,9 @@ from isthmus.api.core import CONFIG_MAPS, NAMESPACES
 from isthmus.api.scheme import Manifest
 from isthmus.install.kinds import whole
 from isthmus.testing.cluster import BY_HAND
+from tests.docs.test_install import documented, served
 from tests.fleets import MakeFleet
+from tests.kit.test_probes import ask
 from tests.tunnel.scene import KUBECTL, PATIENCE, Scene, arrived, playing
 
 
@@ -55,4 +57,6 @@ async def test_a_watch_stays_open_and_what_is_large_arrives_whole(make_fleet: Ma
                 await member.client.apply(CONFIG_MAPS, made, options=BY_HAND)
                 assert await asyncio.wait_for(arrived(seen, f"n{number}"), PATIENCE) == made["data"]
             await scene.wait_open(west)
+            assert await served(scene.metrics) == documented("tunnel")
+            assert await ask(scene.metrics, "/readyz") == (200, "ok\n")
             assert f'isthmus_tunnel_agents{{member="{west}"}} 1' in await scene.metrics_text()

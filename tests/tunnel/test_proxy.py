@@ -86,7 +86,8 @@ async def test_everything_has_its_bounds(make_fleet: MakeFleet, tmp_path: Path) 
             assert (await asyncio.wait_for(silent.read(), PATIENCE)).startswith(b"HTTP/1.1 408 ")
             assert not first.at_eof()
         # Strangers who say nothing are cut off at the other door too.
-        reader, writer = await asyncio.open_connection("localhost", int(tunnel.url.rpartition(":")[2]))
+        port = int(tunnel.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("localhost", port, ssl=tunnel.tls)
         assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
         writer.close()
 
