@@ -294,7 +294,7 @@ async def inside(make_fleet: MakeFleet, folder: Path, limits: Limits = LIMITS) -
     certificate = authority.sign("tunnel", "tunnel", addresses=["127.0.0.1"])
     name = f"west-{secrets.token_hex(3)}"
     async with make_fleet([name]) as fleet, fleet.hub.connect() as hub:
-        scene = Scene(fleet, folder, Consumer(fleet, folder), authority, (0, 0, 0))
+        scene = Scene(fleet, folder, Consumer(fleet, folder), authority, (8132, 8133, 8080))
         await scene.credential(name, MEMBERS_NAMESPACE)
         await scene.publish(name)
         consumers, agents = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))

@@ -12,11 +12,11 @@ from isthmus.api.isthmus import MEMBERS, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
 from isthmus.errors import Refused
 from isthmus.kit.http import WebSocket
 from isthmus.kube.config import load_kubeconfig
-from isthmus.tunnel.proxy import LIMITS
+from isthmus.tunnel.proxy import LIMITS, account_of
 from tests.fleets import MakeFleet
 from tests.tunnel.scene import PATIENCE, Inside, connect, held, inside
 
-QUICK = replace(LIMITS, connections=3, of_member=2, agents=2, handshake=0.5, review=0.2)
+QUICK = replace(LIMITS, connections=3, of_member=2, agents=2, handshake=0.5, heartbeat=60.0, review=0.2)
 
 
 async def test_consumers_hear_why_they_are_turned_away(make_fleet: MakeFleet, tmp_path: Path) -> None:
@@ -31,6 +31,32 @@ async def test_consumers_hear_why_they_are_turned_away(make_fleet: MakeFleet, tm
             long = connect(tunnel.member).replace(b"Host", b"X: " + b"x" * 9000 + b"\r\nHost")
             assert await tunnel.status(head=long) == 431
             assert await tunnel.status(head=long.rstrip()) == 431
+            # What nobody will read does not take the answer from it.
+            assert "longer than 8 KiB" in await refusal(tunnel, long + bytes(1 << 20))
+
+
+@pytest.mark.parametrize("address", ["https://localhost:99999", "https://[localhost", "", "http://localhost:9"])
+async def test_a_member_without_a_usable_address_is_not_reached(
+    make_fleet: MakeFleet, tmp_path: Path, address: str
+) -> None:
+    async with inside(make_fleet, tmp_path) as (scene, tunnel), tunnel.control():
+        patch = {"spec": {"server": address}}
+        await scene.fleet.hub.client.merge_patch(MEMBERS, tunnel.member, patch, namespace=scene.fleet.set)
+        await tunnel.wait_status(403)
+
+
+@pytest.mark.parametrize(
+    ("user", "account"),
+    [
+        ("system:serviceaccount:isthmus-members:west", "west"),
+        ("west", ""),
+        ("system:serviceaccount:default:west", ""),
+        ("isthmus:member:west", ""),
+        ("", ""),
+    ],
+)
+def test_whose_account_a_user_is(user: str, account: str) -> None:
+    assert account_of(user) == account
 
 
 async def test_only_a_members_token_lets_an_agent_in(make_fleet: MakeFleet, tmp_path: Path) -> None:
@@ -119,9 +145,9 @@ async def turned_away(dialled: AbstractAsyncContextManager[WebSocket]) -> int:
     return refused.value.code
 
 
-async def refusal(tunnel: Inside) -> str:
+async def refusal(tunnel: Inside, head: bytes = b"") -> str:
     """The sentence with which a consumer is turned away."""
-    reader, writer = await tunnel.asked()
+    reader, writer = await tunnel.asked(head=head)
     answer = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     return answer.decode().rpartition("\r\n")[2].strip()

@@ -16,6 +16,7 @@ from typing import Final
 from isthmus.api.isthmus import MEMBERS, Member
 from isthmus.errors import IsthmusError, Refused
 from isthmus.install.roles import MEMBER_ACCOUNT_PREFIX
+from isthmus.inventory.rules.profile import address_problem
 from isthmus.kit.http import PIECE, Request, Stream, WebSocket, accept_websocket, carry
 from isthmus.kit.http import answer as http_answer
 from isthmus.kit.metrics import COUNTER, GAUGE, Metric, Sample
@@ -183,7 +184,8 @@ class Proxy:
         record = next(iter(self.members.store.by(_BY_NAME, name)), None)
         if record is None:
             raise refusal(404, f"there is no member {name[:63]!r}: look at proxy-url in its ClusterProfile")
-        server = record.spec.server if record.spec is not None else ""
+        spec = record.spec
+        server = spec.server if spec is not None and not address_problem(spec) else ""
         if not server or address(server) != (found.host, found.port):
             raise refusal(403, f"{name} publishes {server or 'no address'}: nothing else is reached through it")
         controls = self._controls.get(name)
@@ -209,11 +211,13 @@ class Proxy:
         log.info("agent dialled in", extra={"member": name})
         try:
             async with asyncio.TaskGroup() as tasks:
-                reviewing = tasks.create_task(self._review(control, token), name=f"review {name}")
-                async for message in websocket:
-                    self._failed(control, str(message.data))
-                reviewing.cancel()
+                both = (self._listen(control), self._review(control, token))
+                ends = [tasks.create_task(each, name=f"agent of {name}") for each in both]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                for each in ends:
+                    each.cancel()
         finally:
+            # At once, and not when the agent has said its farewell.
             self._leave(control)
         return websocket
 
@@ -238,20 +242,22 @@ class Proxy:
             await connection.over.wait()
         return websocket
 
-    def _failed(self, control: Control, word: str) -> None:
-        """The agent says that it could not connect, and why."""
-        id_, _, problem = word.partition(" ")
-        connection = self._connections.get(id_)
-        if connection is not None and connection.control is control and not connection.arrived.done():
-            connection.arrived.set_exception(refusal(502, f"the agent of {control.member} says: {problem}"))
+    async def _listen(self, control: Control) -> None:
+        """An agent says only that it could not connect, and why."""
+        async for message in control.websocket:
+            id_, _, problem = str(message.data).partition(" ")
+            connection = self._connections.get(id_)
+            if connection is not None and connection.control is control and not connection.arrived.done():
+                connection.arrived.set_exception(refusal(502, f"the agent of {control.member} says: {problem}"))
 
     async def _review(self, control: Control, token: str) -> None:
         """Accounts are taken and tokens end while an agent is there: then it has to come anew."""
-        while await self._is_still(control.member, token):
-            control.left.clear()
+        is_member = True
+        while is_member:
             with suppress(TimeoutError):
                 await asyncio.wait_for(control.left.wait(), self.limits.review)
-        await control.websocket.close()
+            control.left.clear()
+            is_member = await self._is_still(control.member, token)
 
     async def _is_still(self, member: str, token: str) -> bool:
         try:
@@ -263,14 +269,18 @@ class Proxy:
 
     async def _member_of(self, token: str) -> str:
         """The member whose token it is; empty for anybody else's."""
-        user = await user_of(self._hub, token) if token else ""
-        name = user.removeprefix(MEMBER_ACCOUNT_PREFIX)
-        return name if name != user and self.members.store.by(_BY_NAME, name) else ""
+        name = account_of(await user_of(self._hub, token)) if token else ""
+        return name if self.members.store.by(_BY_NAME, name) else ""
 
     def _departed(self, change: Change[Member]) -> None:
         if change.after is None and change.before is not None:
             for control in self._controls.get(change.before.metadata.name, ()):
                 control.left.set()
+
+
+def account_of(user: str) -> str:
+    """The member's account that a user is; empty for users of any other kind, whatever they are called."""
+    return user.removeprefix(MEMBER_ACCOUNT_PREFIX) if user.startswith(MEMBER_ACCOUNT_PREFIX) else ""
 
 
 async def _turn_away(refused: Refused, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
