@@ -15,7 +15,7 @@ from isthmus.cli.handover import asked
 from isthmus.cli.main import cli
 from isthmus.errors import Invalid
 from isthmus.install.credential import contained
-from isthmus.install.hub import HubOptions, hub_manifests
+from isthmus.install.hub import TUNNEL_URL, HubOptions, hub_manifests
 from isthmus.install.member import MemberOptions, member_manifests
 from isthmus.install.monitoring.alerts import rules
 from isthmus.install.monitoring.dashboard import dashboard
@@ -60,6 +60,8 @@ def test_manifests_are_printed_and_nothing_is_touched(tmp_path: Path, monkeypatc
     assert tuple(yaml.safe_load_all(member.output)) == member_manifests(MemberOptions("prod", "east", contained(file)))
     for output in (hub.output, member.output):
         assert "&id" not in output
+    through = typed("install hub --tunnel --set prod -o yaml")
+    assert tuple(yaml.safe_load_all(through.output)) == hub_manifests(HubOptions("prod", tunnel=TUNNEL_URL))
     tuned = typed("install hub --set prod --silent-after 45 --replicas 3 --log-level DEBUG -o yaml")
     options = HubOptions("prod", silent_after=45.0, tuning=Tuning(3, "DEBUG"))
     assert tuple(yaml.safe_load_all(tuned.output)) == hub_manifests(options)

@@ -15,7 +15,7 @@ FREE_TESTS = {
     *("end_to_end", "effects", "nodes", "faults", "versions", "soak"),
 }
 # Apps hold the world; below them, time and chance are handed in.
-APPS = {"agent", "hub", "dns", "local", "install", "conformance", "cli", "testing"}
+APPS = {"agent", "hub", "dns", "tunnel", "local", "install", "conformance", "cli", "testing"}
 TEXT = {".py", ".md", ".toml", ".in", ".txt", ".yaml", ".json", ".sh", ""}
 HIDDEN = {
     ".git",

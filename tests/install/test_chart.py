@@ -12,7 +12,7 @@ from isthmus.api.core import CRDS
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid
 from isthmus.install.chart import chart, write_chart
-from isthmus.install.hub import HubOptions, hub_manifests
+from isthmus.install.hub import TUNNEL_URL, HubOptions, hub_manifests
 from isthmus.install.member import MemberOptions, member_manifests
 from isthmus.install.workloads import HUB, MEMBER, Tuning
 from tests.real.helm import Helm, helm_at
@@ -83,8 +83,16 @@ def test_a_chart_replaces_a_former_one_and_nothing_else(tmp_path: Path) -> None:
         ),
         pytest.param(
             HUB,
-            {"set": "1e3", "silentAfter": 12.5, "replicas": 3, "logLevel": "DEBUG", "resources": {"hub": LIMITED}},
-            hub_manifests(HubOptions("1e3", silent_after=12.5, tuning=Tuning(3, "DEBUG", {"isthmus-hub": LIMITED}))),
+            {"set": "1e3", "silentAfter": 12.5, "replicas": 3, "logLevel": "DEBUG"}
+            | {"resources": {"hub": LIMITED, "tunnel": LIMITED}, "tunnel": TUNNEL_URL},
+            hub_manifests(
+                HubOptions(
+                    "1e3",
+                    silent_after=12.5,
+                    tuning=Tuning(3, "DEBUG", {"isthmus-hub": LIMITED, "isthmus-tunnel": LIMITED}),
+                    tunnel=TUNNEL_URL,
+                )
+            ),
             id="a hub with every choice, of a set whose name would be a number",
         ),
         pytest.param(
@@ -96,13 +104,14 @@ def test_a_chart_replaces_a_former_one_and_nothing_else(tmp_path: Path) -> None:
         pytest.param(
             MEMBER,
             {"set": "prod", "cluster": "true", "hubKubeconfig": KUBECONFIG, "besideAnother": True, "heartbeat": 5}
-            | {"replicas": 1, "logLevel": "WARNING", "resources": {"agent": LIMITED}},
+            | {"replicas": 1, "logLevel": "WARNING", "resources": {"agent": LIMITED}, "tunnel": "https://tunnel:8133"},
             member_manifests(
                 MemberOptions(
                     *("prod", "true", KUBECONFIG),
                     beside_another=True,
                     heartbeat=5.0,
                     tuning=Tuning(1, "WARNING", {"isthmus-agent": LIMITED}),
+                    tunnel="https://tunnel:8133",
                 )
             ),
             id="a member with every choice, whose id would be a truth",

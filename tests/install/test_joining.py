@@ -63,14 +63,14 @@ async def cleared(root: Client) -> None:
 
 
 @asynccontextmanager
-async def controllers(secured: Secured, *sets: str) -> AsyncIterator[None]:
+async def controllers(secured: Secured, *sets: str, tunnel: str = "") -> AsyncIterator[None]:
     """The hub's controllers, with no more rights than their role."""
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         running = []
         for name in sets:
             client = await stack.enter_async_context(secured.client(HUB_USER))
-            serving = hub.serve(client, hub.HubOptions(None, name), identity=f"hub-{name}")
+            serving = hub.serve(client, hub.HubOptions(None, name, tunnel=tunnel), identity=f"hub-{name}")
             running.append(tasks.create_task(serving, name=f"hub {name}"))
         try:
             yield
@@ -119,6 +119,25 @@ async def is_locked_out(client: Client) -> bool:
     except Refused as no:
         return no.code == 401
     return False
+
+
+@pytest.mark.parametrize(
+    ("tunnel", "phase", "proxy"),
+    [
+        pytest.param("", DENIED, "", id="a hub without one"),
+        pytest.param("http://tunnel.example:8132", APPROVED, "http://south@tunnel.example:8132", id="a hub with one"),
+    ],
+)
+@pytest.mark.requirement("INV-26")
+async def test_who_is_reached_through_the_tunnel_alone_is_taken_where_there_is_one(
+    secured: Secured, root: Client, join: Callable[..., Awaitable[Joiner]], tunnel: str, phase: str, proxy: str
+) -> None:
+    async with controllers(secured, SET, tunnel=tunnel):
+        south = await join("south")
+        await south.ask("south", "u-south", server="https://10.0.0.1:6443", tunnel=True)
+        await south.answered(phase)
+        found = [item.spec.proxy_url for item in (await root.list(MEMBERS, namespace=SET)).items if item.spec]
+        assert proxy in found if proxy else not any(found)
 
 
 @pytest.mark.usefixtures("serving")

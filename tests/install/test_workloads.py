@@ -3,7 +3,8 @@
 import pytest
 
 from isthmus.errors import Invalid
-from isthmus.install.hub import HubOptions, hub_manifests
+from isthmus.install.hub import TUNNEL, TUNNEL_URL, HubOptions, hub_manifests
+from isthmus.install.member import MemberOptions
 from isthmus.install.workloads import INSTALLATION_LABEL, SHARED, Tuning
 
 
@@ -15,6 +16,24 @@ def test_two_installations_share_one_namespace_and_one_priority_whatever_their_s
         if each["metadata"]["labels"][INSTALLATION_LABEL] == SHARED
     ]
     assert shared == [("Namespace", "isthmus-system"), ("PriorityClass", "isthmus")]
+
+
+def test_agents_dial_in_at_one_proxy_server_whatever_the_number_of_pods() -> None:
+    made = hub_manifests(HubOptions("prod", tunnel=TUNNEL_URL, tuning=Tuning(3)))
+    replicas = {each["metadata"]["name"]: each["spec"]["replicas"] for each in made if each["kind"] == "Deployment"}
+    assert replicas == {"isthmus-hub-prod": 3, "isthmus-tunnel": 1}
+    (rules,) = (each["rules"] for each in made if (each["kind"], each["metadata"]["name"]) == ("ClusterRole", TUNNEL))
+    assert [(rule["resources"], rule["verbs"]) for rule in rules] == [
+        (["tokenreviews"], ["create"]),
+        (["members"], ["list", "watch"]),
+    ]
+
+
+def test_a_tunnel_has_an_address() -> None:
+    with pytest.raises(Invalid, match="http://HOST:PORT"):
+        HubOptions("prod", tunnel="tunnel.example:8132")
+    with pytest.raises(Invalid, match="begin with https://"):
+        MemberOptions("prod", "east", "", tunnel="http://tunnel.example")
 
 
 def test_nothing_is_no_number_of_pods() -> None:

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from isthmus.errors import Refused, Unreachable
-from isthmus.kit.http import Request, Stream, answer, forward, open_stream, read_body, serve
+from isthmus.kit.http import Guard, Request, Stream, answer, forward, open_stream, read_body, serve
 
 
 def listener() -> socket.socket:
@@ -134,3 +134,21 @@ async def test_nobody_there_and_a_refusal_are_told_apart(tmp_path: Path) -> None
     assert isinstance(seen[0], Unreachable)
     assert isinstance(seen[1], Refused)
     assert seen[1].code == 404
+
+
+async def test_strangers_are_few_and_have_little_time() -> None:
+    open_ = listener()
+    async with serve(echo, [open_], guard=Guard(2, 0.3)):
+        host, port = open_.getsockname()[:2]
+        asking, asks = await asyncio.open_connection(host, port)
+        silent, says_nothing = await asyncio.open_connection(host, port)
+        asks.write(b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in await asyncio.wait_for(asking.readline(), 10)
+        third, _ = await asyncio.open_connection(host, port)
+        assert await asyncio.wait_for(third.read(), 10) == b""
+        assert await asyncio.wait_for(silent.read(), 10) == b""
+        # Who has asked stays.
+        asks.write(b"GET /second HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"/second" in await asyncio.wait_for(asking.readuntil(b"/second"), 10)
+        asks.close()
+        says_nothing.close()

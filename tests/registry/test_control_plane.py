@@ -17,6 +17,7 @@ import pytest
 
 from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import PODS, SECRETS, SERVICE_ACCOUNTS
+from isthmus.api.isthmus import MEMBERS as RECORDS
 from isthmus.api.scheme import Manifest
 from isthmus.errors import IsthmusError
 from isthmus.install.kinds import whole
@@ -31,6 +32,7 @@ from tests.registry.conftest import on_hub, on_member
 
 ROOT = Path(__file__).parents[2]
 NUMBER = 7
+TUNNEL = "--tunnel=http://tunnel.example:8132"
 OUTSIDE = f"10.{NUMBER}.128.1"
 SYSTEM, MEMBERS = "isthmus-system", "isthmus-members"
 
@@ -228,7 +230,7 @@ async def site(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Site]:
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     identity = plane.kubeconfig_of(HUB_USER)
-    hub = await running("hub", f"--kubeconfig={identity}", "--set=prod", log=plane.folder / "hub.log")
+    hub = await running("hub", f"--kubeconfig={identity}", "--set=prod", TUNNEL, log=plane.folder / "hub.log")
     async with ended(hub), server, Client(load_kubeconfig([plane.kubeconfig])) as client:
         kubelet = asyncio.create_task(Kubelet(plane, client, tmp_path).run())
         try:
@@ -254,6 +256,22 @@ async def test_a_cluster_joins_and_leaves_through_a_proxy_and_nothing_is_left(si
     again = await site.join(token)
     assert again.code == 0, again.err
     assert "repairing west" in again.err
+    left = await typed(site.plane, "leave", "--yes")
+    assert left.code == 0, left.err
+    await wait_clean(site, before)
+
+
+async def test_a_cluster_joins_through_the_tunnel_by_an_address_that_nobody_else_needs(site: Site) -> None:
+    before = await site.objects()
+    # What answers there is no proxy server: the agent works all the same.
+    url = f"https://{OUTSIDE}:{site.plane.port}"
+    done = await site.join(await site.token("--cluster=west"), f"--tunnel={url}")
+    assert done.code == 0, done.err
+    member = await site.client.get(RECORDS, "west", namespace="prod")
+    assert member.spec is not None
+    assert member.spec.proxy_url == "http://west@tunnel.example:8132"
+    agent = await site.client.get(whole(DEPLOYMENTS), "isthmus-agent", namespace=SYSTEM)
+    assert f"--tunnel={url}" in agent["spec"]["template"]["spec"]["containers"][0]["args"]
     left = await typed(site.plane, "leave", "--yes")
     assert left.code == 0, left.err
     await wait_clean(site, before)

@@ -21,6 +21,7 @@ from isthmus.kit.probes import listen, probed
 from isthmus.kube.client import Client
 from isthmus.kube.config import Config, in_cluster, load_kubeconfig
 from isthmus.kube.lease import Elector
+from isthmus.tunnel.agent import Dialer
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ class AgentOptions:
     """Where hub and member are (no `kubeconfig`: the cluster we run in), and who the member is in which set.
 
     `heartbeat` is in seconds; probes and metrics are served at `metrics`. Unless `beside_another`, the agent waits
-    where another implementation of multi-cluster services is at work.
+    where another implementation of multi-cluster services is at work. Consumers come through the `tunnel`, if it has
+    an address.
     """
 
     hub_kubeconfig: Path
@@ -40,6 +42,7 @@ class AgentOptions:
     heartbeat: float = 10.0
     metrics: tuple[str, int] | None = None
     beside_another: bool = False
+    tunnel: str = ""
 
 
 async def run(options: AgentOptions) -> None:
@@ -59,9 +62,13 @@ async def run(options: AgentOptions) -> None:
     ):
         metered(standing)
         async with asyncio.TaskGroup() as tasks:
-            renewing = tasks.create_task(_renew(hub, hub_config, member, options), name="renew")
+            others = [tasks.create_task(_renew(hub, hub_config, member, options), name="renew")]
+            if options.tunnel:
+                # Whoever leads: connections go on when another agent does.
+                others.append(tasks.create_task(Dialer(options.tunnel, hub_config, config.server).run(), name="tunnel"))
             await serve(duty, member=member, hub=hub, standing=standing, beside=options.beside_another)
-            renewing.cancel()
+            for task in others:
+                task.cancel()
 
 
 async def _renew(hub: Client, config: Config, member: Client, options: AgentOptions) -> None:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from isthmus.api.core import EndpointPort, SessionAffinityConfig
@@ -88,6 +89,8 @@ class MemberSpec(Wire):
     # The published address of its API server, and the PEM of the authority behind its certificate, in base64.
     server: Address = ""
     certificate_authority: Authority = ""
+    # The proxy by which others reach that address, where they cannot reach it themselves.
+    proxy_url: Address = msgspec.field(default="", name="proxyURL")
     # How many exports the hub takes of it.
     max_exports: Annotated[int, Meta(ge=0)] = MAX_EXPORTS
     health: Health = Health()
@@ -265,6 +268,8 @@ class JoinRequestSpec(Wire):
     kubernetes_version: Label = ""
     agent_version: Label = ""
     pod_ranges: Annotated[tuple[Label, ...], Meta(max_length=100)] = ()
+    # Its agent dials in at the hub's tunnel: nobody else reaches its address.
+    tunnel: bool = False
     # It has its credential: the token it came with may go.
     received: bool = False
     # It is a member of another set still, and asks whether it could come once it has left that.

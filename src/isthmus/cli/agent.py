@@ -15,6 +15,7 @@ from isthmus.cli.processes import FILE, HEARTBEAT, common, run_forever
 @click.option("--set", "set_name", required=True, metavar="NAME", help="The cluster set.")
 @click.option("--heartbeat", default=10.0, show_default=True, help=HEARTBEAT)
 @click.option(BESIDE, is_flag=True, help="Though another implementation of multicluster services is at work.")
+@click.option("--tunnel", default="", metavar="URL", help="Dial in there, so that consumers reach this cluster.")
 @common
 def agent_command(  # noqa: PLR0913 - one parameter for each option
     hub_kubeconfig: Path,
@@ -22,6 +23,7 @@ def agent_command(  # noqa: PLR0913 - one parameter for each option
     set_name: str,
     heartbeat: float,
     beside_another: bool,
+    tunnel: str,
     kubeconfig: Path | None,
     metrics: tuple[str, int] | None,
     **logging: object,
@@ -35,5 +37,6 @@ def agent_command(  # noqa: PLR0913 - one parameter for each option
         heartbeat=heartbeat,
         metrics=metrics,
         beside_another=beside_another,
+        tunnel=tunnel,
     )
     run_forever(run(options), **logging)

@@ -21,7 +21,7 @@ from isthmus.errors import Invalid
 from isthmus.install.apply import install
 from isthmus.install.chart import write_chart
 from isthmus.install.credential import contained, member_credential
-from isthmus.install.hub import HubOptions, hub_definitions, hub_manifests
+from isthmus.install.hub import TUNNEL_URL, HubOptions, hub_definitions, hub_manifests
 from isthmus.install.joining import sets_of
 from isthmus.install.member import MemberOptions, member_definitions, member_manifests
 from isthmus.install.monitoring.alerts import rules
@@ -106,11 +106,19 @@ def how(command: Callable[..., None]) -> Callable[..., None]:
 @install_command.command("hub", epilog="Example:  isthmus install hub --set prod --members east,west --context hub")
 @click.option("--members", "--member", default="", metavar="A,B", help="Clusters that are to be in the set.")
 @click.option("--silent-after", default=HubOptions.silent_after, show_default=True, help=SILENT_AFTER)
+@click.option(
+    "--tunnel",
+    default="",
+    is_flag=False,
+    flag_value=TUNNEL_URL,
+    metavar="[URL]",
+    help=f"With a tunnel to members that accept no connections; where consumers find it ({TUNNEL_URL}).",
+)
 @how
-def hub_command(members: str, silent_after: float, set_name: str, image: str, put: Put) -> None:
+def hub_command(members: str, silent_after: float, tunnel: str, set_name: str, image: str, put: Put) -> None:
     """Make a cluster the hub of a set: definitions, roles, policies, its controller, and its members' access."""
     names = tuple(name for name in (part.strip() for part in members.split(",")) if name)
-    put(hub_manifests(HubOptions(set_name, names, image, silent_after, put.tuning)))
+    put(hub_manifests(HubOptions(set_name, names, image, silent_after, put.tuning, tunnel)))
     if not put.prints:
         click.echo(f"This cluster is the hub of set {set_name}.")
         for name in names:
@@ -125,9 +133,18 @@ def hub_command(members: str, silent_after: float, set_name: str, image: str, pu
 @click.option("--hub-kubeconfig", type=FILE, required=True, help="How it reaches the hub: isthmus install credential.")
 @click.option(BESIDE, is_flag=True, help="Though another implementation of multicluster services is at work.")
 @click.option("--heartbeat", default=MemberOptions.heartbeat, show_default=True, help=HEARTBEAT)
+@click.option("--tunnel", default="", metavar="URL", help="Where the hub's tunnel is; its agent dials in there.")
 @how
 def member_command(  # noqa: PLR0913 - one parameter for each option
-    cluster: str, hub_kubeconfig: Path, heartbeat: float, set_name: str, image: str, put: Put, *, beside_another: bool
+    cluster: str,
+    hub_kubeconfig: Path,
+    heartbeat: float,
+    tunnel: str,
+    set_name: str,
+    image: str,
+    put: Put,
+    *,
+    beside_another: bool,
 ) -> None:
     """Make a cluster a member of a set: definitions, roles, policies, its agent and DNS server."""
     options = MemberOptions(
@@ -138,6 +155,7 @@ def member_command(  # noqa: PLR0913 - one parameter for each option
         beside_another=beside_another,
         heartbeat=heartbeat,
         tuning=put.tuning,
+        tunnel=tunnel,
     )
     put(member_manifests(options), beside=beside_another)
     if not put.prints:

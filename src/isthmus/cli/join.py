@@ -91,6 +91,7 @@ class Where:
 @hub_option
 @click.option("--server", "address", default="", metavar="URL", help="Its API server's address for others.")
 @click.option("--proxy", default="", metavar="URL", help="By which the hub is reached.")
+@click.option("--tunnel", default="", metavar="URL", help="Where the hub's tunnel is: others come through it alone.")
 @click.option("--image", default=IMAGE, show_default=True, help="The image of Isthmus.")
 @click.option(BESIDE, is_flag=True, help="Though another implementation of multicluster services is at work.")
 @click.option("--approved-within", default=600.0, show_default=True, metavar="SECONDS", help="How long to wait.")
@@ -110,6 +111,7 @@ def join_command(  # noqa: PLR0913 - one parameter for each option
     hub_context: str | None,
     address: str,
     proxy: str,
+    tunnel: str,
     image: str,
     approved_within: float,
     config_map: str,
@@ -133,9 +135,12 @@ def join_command(  # noqa: PLR0913 - one parameter for each option
         proxy,
         beside_another,
         approved_within,
+        bool(tunnel),
     )
     where = Where(real, mode, hub_context, address)
-    agents = Agents(image, beside_another)
+    agents = Agents(image, beside_another, tunnel)
+    if tunnel and (mode == PUSH or where.is_embedded):
+        raise Invalid("--tunnel is for agents in their cluster: leave it out")
     if moves and mode == PUSH:
         raise Invalid("--move is for agents in their cluster; with --mode push: isthmus leave, then isthmus join")
     if dry_run:

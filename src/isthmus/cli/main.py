@@ -37,6 +37,7 @@ COMMANDS = {
     "agent": "agent",
     "hub": "hub",
     "dns": "dns",
+    "tunnel": "tunnel",
     "conformance": "conformance",
     "completion": "completion",
 }

@@ -3,7 +3,7 @@
 import logging
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isthmus.about.rules.identity import registered_id_problem, set_problem
@@ -20,6 +20,7 @@ from isthmus.inventory.controllers.access import Rights
 from isthmus.inventory.controllers.joining import joins
 from isthmus.inventory.controllers.profiles import profiles
 from isthmus.inventory.rules.health import USUAL, Grace
+from isthmus.inventory.rules.profile import is_proxy
 from isthmus.kit.backoff import Backoff
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kit.metrics import metered, metered_until_left
@@ -44,13 +45,18 @@ RIGHTS = Rights(member_access, lambda token, member: join_access(token, member=m
 class HubOptions:
     """Where the hub is (None: the cluster we run in), which set it serves, and its patience with members.
 
-    Probes and metrics are served at `metrics`.
+    Probes and metrics are served at `metrics`. Consumers find the tunnel at `tunnel`, if there is one.
     """
 
     kubeconfig: Path | None
     set: str
     grace: Grace = USUAL
     metrics: tuple[str, int] | None = None
+    tunnel: str = ""
+
+    def __post_init__(self) -> None:
+        if self.tunnel and not is_proxy(self.tunnel):
+            raise Invalid(f"the tunnel's address {self.tunnel!r} is not of the form http://HOST:PORT (--tunnel)")
 
 
 async def run(options: HubOptions) -> None:
@@ -128,7 +134,8 @@ async def _lead(client: Client, options: HubOptions, standing: Standing, clock: 
     clearing = Controller("departures", departures.reconcile, workers=1, clock=clock)
     departures.watch(clearing)
     publishing, published = profiles(client, options.set, members, clock=clock)
-    admitting, requests = joins(client, options.set, members, leases, RIGHTS, clock=clock)
+    rights = replace(RIGHTS, tunnel=options.tunnel)
+    admitting, requests = joins(client, options.set, members, leases, rights, clock=clock)
     holding, stored = allowances(client, options.set, members, clock=clock)
     manager = Manager()
     for each in (controller, clearing, publishing, admitting, holding):

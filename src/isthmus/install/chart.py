@@ -8,7 +8,7 @@ import base64
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ from isthmus.errors import Invalid
 from isthmus.install.chart_hooks import renewal
 from isthmus.install.chart_values import SHORT, hub_values, member_values, values_file, values_schema
 from isthmus.install.homes import AGENT
-from isthmus.install.hub import HUB_CONTROLLER, HubOptions, hub_manifests
+from isthmus.install.hub import HUB_CONTROLLER, TUNNEL, HubOptions, hub_manifests
 from isthmus.install.kinds import IN_ORDER, PRIORITY_CLASSES
 from isthmus.install.member import (
     CREDENTIAL_ANNOTATION,
@@ -46,6 +46,7 @@ _SHARED: Final = {NAMESPACES.kind, PRIORITY_CLASSES.kind}
 _SET, _CLUSTER, _IMAGE, _LEVEL = "x0-set-0x", "x0-cluster-0x", "x0-image-0x", "x0-level-0x"
 _NAMESPACE, _KUBECONFIG = "x0-namespace-0x", "x0-kubeconfig-0x"
 _REPLICAS, _SECONDS = 77_001, 77_002.0
+_TUNNEL = "https://x0-tunnel-0x"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ class Blank:
 def chart(part: str) -> dict[str, str]:
     """The chart of HUB or MEMBER, as the text of each of its files."""
     manifests = _hub() if part == HUB else _member()
-    usual = hub_manifests(HubOptions("s")) if part == HUB else member_manifests(MemberOptions("s", "c", ""))
+    usual = (
+        hub_manifests(HubOptions("s", tunnel=_TUNNEL)) if part == HUB else member_manifests(MemberOptions("s", "c", ""))
+    )
     values = (hub_values if part == HUB else member_values)(_usual_resources(usual))
     made = {
         "Chart.yaml": _description(part),
@@ -102,14 +105,13 @@ def write_chart(folder: Path, part: str) -> Path:
 
 
 def _hub() -> tuple[Manifest, ...]:
-    return hub_manifests(HubOptions(_SET, (_CLUSTER,), _IMAGE, _SECONDS, _tuning(HUB_CONTROLLER)))
+    return hub_manifests(HubOptions(_SET, (_CLUSTER,), _IMAGE, _SECONDS, _tuning(HUB_CONTROLLER, TUNNEL), _TUNNEL))
 
 
 def _member() -> tuple[Manifest, ...]:
     tuning = _tuning(AGENT, DNS_SERVICE)
-    return member_manifests(
-        MemberOptions(_SET, _CLUSTER, _KUBECONFIG, _IMAGE, beside_another=True, heartbeat=_SECONDS, tuning=tuning)
-    )
+    options = MemberOptions(_SET, _CLUSTER, _KUBECONFIG, _IMAGE, beside_another=True, tuning=tuning, tunnel=_TUNNEL)
+    return member_manifests(replace(options, heartbeat=_SECONDS))
 
 
 def _tuning(*names: str) -> Tuning:
@@ -121,7 +123,7 @@ def _resources(name: str) -> str:
 
 
 def _blanks(part: str) -> tuple[Blank, ...]:
-    parts = (HUB_CONTROLLER,) if part == HUB else (AGENT, DNS_SERVICE)
+    parts = (HUB_CONTROLLER, TUNNEL) if part == HUB else (AGENT, DNS_SERVICE)
     return (
         Blank(_SET, "$.Values.set"),
         # At a hub, templates go through all its members.
@@ -129,6 +131,7 @@ def _blanks(part: str) -> tuple[Blank, ...]:
         Blank(_IMAGE, "$.Values.image"),
         Blank(_LEVEL, "$.Values.logLevel"),
         Blank(_NAMESPACE, "$.Release.Namespace"),
+        Blank(_TUNNEL, "$.Values.tunnel"),
         Blank(str(_REPLICAS), "int $.Values.replicas", bare=True),
         Blank(f"{_SECONDS:g}", "$.Values.silentAfter" if part == HUB else "$.Values.heartbeat"),
         Blank(base64.b64encode(_KUBECONFIG.encode()).decode(), "$.Values.hubKubeconfig | b64enc"),
@@ -151,9 +154,12 @@ def _guarded(manifest: Manifest, text: str) -> str:
     """Left out where it is another's, or nobody asked for it."""
     if manifest["kind"] in _SHARED:
         return _if_not_left(manifest, text)
+    if manifest["metadata"]["name"] == TUNNEL:
+        return _if("$.Values.tunnel", text)
     if manifest["kind"] == SECRETS.kind:
         return _if("$.Values.hubKubeconfig", text)
     text = re.sub(rf" *annotations:\n *{CREDENTIAL_ANNOTATION}: .*\n", _when("$.Values.hubKubeconfig"), text)
+    text = re.sub(r' *- "--tunnel=.*\n', _when("$.Values.tunnel"), text)
     return re.sub(rf" *- {BESIDE}\n", _when("$.Values.besideAnother"), text)
 
 

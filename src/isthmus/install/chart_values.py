@@ -14,7 +14,7 @@ import yaml
 from isthmus.about.rules.identity import MAX_REGISTERED_ID, RESERVED_IDS
 from isthmus.api.isthmus import JOIN_PREFIX, WORKS_SUFFIX
 from isthmus.api.scheme import Manifest
-from isthmus.install.hub import HUB_CONTROLLER, HubOptions
+from isthmus.install.hub import HUB_CONTROLLER, TUNNEL, TUNNEL_URL, HubOptions
 from isthmus.install.member import MemberOptions
 from isthmus.install.workloads import IMAGE, Tuning
 
@@ -30,7 +30,7 @@ _CLUSTER: Final[Manifest] = {
 }
 _SECONDS: Final[Manifest] = {"type": "number", "exclusiveMinimum": 0}
 # By the name of the Deployment, what its part is called in values.
-SHORT: Final = {HUB_CONTROLLER: "hub", "isthmus-agent": "agent", "isthmus-dns": "dns"}
+SHORT: Final = {HUB_CONTROLLER: "hub", TUNNEL: "tunnel", "isthmus-agent": "agent", "isthmus-dns": "dns"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,13 @@ def hub_values(resources: Mapping[str, Manifest]) -> tuple[Value, ...]:
         _set("The cluster set, and the namespace that holds what is known of it."),
         Value("members", [], "Clusters that are in the set without a join token. One taken out is let go.", members),
         Value("silentAfter", HubOptions.silent_after, "Seconds without a sign of life until one is silent.", _SECONDS),
+        Value(
+            "tunnel",
+            "",
+            f"Where consumers find the tunnel to members that accept no connections, usually {TUNNEL_URL}. It needs a "
+            "Secret that you make: isthmus-tunnel in isthmus-system, of type kubernetes.io/tls. Empty: no tunnel.",
+            _url("https?"),
+        ),
         *_common(resources),
     )
 
@@ -73,8 +80,15 @@ def member_values(resources: Mapping[str, Manifest]) -> tuple[Value, ...]:
             "Work though another implementation of multicluster services is there.",
             {"type": "boolean"},
         ),
+        Value(
+            "tunnel", "", "Where the hub's tunnel is, to dial in there (https://HOST:PORT). Empty: no.", _url("https")
+        ),
         *_common(resources),
     )
+
+
+def _url(scheme: str) -> Manifest:
+    return {"type": "string", "pattern": rf'^({scheme}://[^\s"\\]+)?$'}
 
 
 def _set(means: str) -> Value:

@@ -23,10 +23,11 @@ AGENT: Final = "isthmus-agent"
 
 @dataclass(frozen=True)
 class Agents:
-    """What an agent is started from: its image, and whether it works beside another implementation."""
+    """What an agent is started from: its image, whether it works beside another implementation, where it dials in."""
 
     image: str
     beside: bool = False
+    tunnel: str = ""
 
 
 class Home(Protocol):
@@ -74,6 +75,7 @@ class InMember:
                 self._agents.image,
                 self._agents.beside,
                 held.token,
+                tunnel=self._agents.tunnel,
             )
         )
 

@@ -1,9 +1,9 @@
-"""All that a hub consists of, as manifests: definitions, one set's namespace, its members' access, the controller.
+"""All that a hub consists of, as manifests: definitions, one set's namespace, its members' access, its processes.
 
 What bears the label of a set is that set's alone; the rest serves all sets of the hub.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from isthmus.about.rules.identity import registered_id_problem, set_problem
@@ -14,7 +14,7 @@ from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid
 from isthmus.install.kinds import whole
 from isthmus.install.policies import hub_policies
-from isthmus.install.roles import hub_roles, inventory_role, member_access
+from isthmus.install.roles import hub_roles, inventory_role, member_access, tunnel_roles
 from isthmus.install.workloads import (
     AS_USUAL,
     HUB,
@@ -26,18 +26,26 @@ from isthmus.install.workloads import (
     made,
     namespace,
     priority,
+    service,
     workload,
 )
 from isthmus.inventory.rules.health import Grace
+from isthmus.inventory.rules.profile import is_proxy
 
 HUB_CONTROLLER: Final = "isthmus-hub"
+TUNNEL: Final = "isthmus-tunnel"
+# Where consumers in the hub's own cluster find it.
+TUNNEL_URL: Final = f"http://{TUNNEL}.{SYSTEM_NAMESPACE}.svc:8132"
+_TUNNEL_FOLDER: Final = "/etc/isthmus/tunnel"
+_TUNNEL_PORTS: Final = {"consumers": 8132, "agents": 8133}
 
 
 @dataclass(frozen=True)
 class HubOptions:
     """Which set the hub serves, which clusters are in it, and the image. Raises Invalid for names that cannot be.
 
-    A member without a sign of life for `silent_after` seconds is silent.
+    A member without a sign of life for `silent_after` seconds is silent. With `tunnel`, which is where consumers find
+    it, there is a proxy server for members that accept no connections.
     """
 
     set: str
@@ -45,18 +53,22 @@ class HubOptions:
     image: str = IMAGE
     silent_after: float = Grace.silent_after
     tuning: Tuning = AS_USUAL
+    tunnel: str = ""
 
     def __post_init__(self) -> None:
         problems = [set_problem(self.set), *map(registered_id_problem, self.members)]
         if problem := next(filter(None, problems), ""):
             raise Invalid(problem)
+        if self.tunnel and not is_proxy(self.tunnel):
+            raise Invalid(f"the tunnel's address {self.tunnel!r} is not of the form http://HOST:PORT (--tunnel)")
 
 
 def hub_manifests(options: HubOptions) -> tuple[Manifest, ...]:
     """The manifests of a hub, in the order in which they are to be applied."""
     name = options.set
     set_labels = {SET_LABEL: name} | dict.fromkeys(CLUSTER_SET_LABELS, name)
-    args = ("hub", f"--set={name}", f"--silent-after={options.silent_after:g}")
+    tunnel = (f"--tunnel={options.tunnel}",) if options.tunnel else ()
+    args = ("hub", f"--set={name}", f"--silent-after={options.silent_after:g}", *tunnel)
     controller = Workload(HUB_CONTROLLER, options.image, args, cluster_set=name, each_set=True, tuning=options.tuning)
     account, *controlling = workload(controller)
     of_all_sets = (
@@ -67,11 +79,27 @@ def hub_manifests(options: HubOptions) -> tuple[Manifest, ...]:
         inventory_role(),
         *hub_policies(),
         account,
+        *(_tunnel(options) if options.tunnel else ()),
     )
     of_this = [namespace(name, set_labels), *hub_roles(name), *controlling]
     for member in options.members:
         of_this += member_manifests_at_hub(name, member)
     return installation(HUB, (*of_all_sets, *(labelled(each, {SET_LABEL: name}) for each in of_this)))
+
+
+def _tunnel(options: HubOptions) -> tuple[Manifest, ...]:
+    """The proxy server, with a certificate that its admin puts into a Secret; of all sets of the hub."""
+    process = Workload(
+        TUNNEL,
+        options.image,
+        ("tunnel", f"--tls-cert-file={_TUNNEL_FOLDER}/tls.crt", f"--tls-private-key-file={_TUNNEL_FOLDER}/tls.key"),
+        ports=tuple({"name": name, "containerPort": port, "protocol": "TCP"} for name, port in _TUNNEL_PORTS.items()),
+        secrets={TUNNEL: _TUNNEL_FOLDER},
+        # An agent has dialled in at one of them, and consumers would be led to the other.
+        tuning=replace(options.tuning, replicas=1),
+    )
+    ports = ({"name": n, "port": port, "targetPort": n, "protocol": "TCP"} for n, port in _TUNNEL_PORTS.items())
+    return (*tunnel_roles(), *workload(process), service(TUNNEL, ports))
 
 
 def hub_definitions() -> tuple[Manifest, ...]:

@@ -53,6 +53,7 @@ from isthmus.kube.config import Config
 
 Say = Callable[[str], None]
 
+_OWN_ADDRESS: Final = "https://kubernetes.default.svc"
 # Seconds.
 _READY_WITHIN: Final = 180.0
 _FIRST_LOOK: Final = 0.05
@@ -63,8 +64,8 @@ _LOOK: Final = 0.3
 class JoinOptions:
     """How a cluster joins: under which name (empty: the token's, its id's or `context`), and what it says of itself.
 
-    `address` is where others reach its API server; empty: where `config` does. `proxy` leads to the hub.
-    `approved_within` is in seconds.
+    `address` is where others reach its API server; empty: where `config` does. `proxy` leads to the hub. With `tunnel`,
+    others come through the hub's. `approved_within` is in seconds.
     """
 
     config: Config
@@ -76,6 +77,7 @@ class JoinOptions:
     proxy: str = ""
     beside: bool = False
     approved_within: float = 600.0
+    tunnel: bool = False
 
 
 async def join(
@@ -173,7 +175,9 @@ class Joining:
     def _request(self, name: str, seen: Identity) -> JoinRequestSpec:
         config = self.options.config
         authority = config.trust.authority.read() if config.trust.authority else b""
-        address = self.options.address or ("" if is_this_machine(config.server) else config.server)
+        # Through a tunnel, any name will do that the cluster's certificate has, and this one every cluster's has.
+        own = _OWN_ADDRESS if self.options.tunnel else ""
+        address = self.options.address or (own if is_this_machine(config.server) else config.server)
         return JoinRequestSpec(
             cluster=name,
             set=self.token.set,
@@ -182,6 +186,7 @@ class Joining:
             certificate_authority=base64.b64encode(authority).decode() if address else "",
             kubernetes_version=seen.version,
             agent_version=__version__,
+            tunnel=self.options.tunnel,
         )
 
     async def _is_known(self, held: Held) -> bool:

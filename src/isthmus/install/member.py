@@ -47,7 +47,7 @@ class MemberOptions:
 
     That may name the file HUB_TOKEN_FILE, which then holds `hub_token`: it is renewed there. Without it, somebody else
     makes the Secret. With `beside_another`, its agent works though another implementation does; it gives a sign of life
-    every `heartbeat` seconds. Raises Invalid for names that cannot be.
+    every `heartbeat` seconds, and dials in at `tunnel`, if there is one. Raises Invalid for names that cannot be.
     """
 
     set: str
@@ -58,10 +58,13 @@ class MemberOptions:
     hub_token: str = field(default="", repr=False)
     heartbeat: float = 10.0
     tuning: Tuning = AS_USUAL
+    tunnel: str = ""
 
     def __post_init__(self) -> None:
         if problem := set_problem(self.set) or registered_id_problem(self.cluster):
             raise Invalid(problem)
+        if self.tunnel and not self.tunnel.startswith("https://"):
+            raise Invalid(f"the tunnel's address {self.tunnel!r} does not begin with https:// (--tunnel)")
 
 
 def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
@@ -78,6 +81,7 @@ def member_manifests(options: MemberOptions) -> tuple[Manifest, ...]:
             f"--hub-kubeconfig={_CREDENTIAL_FOLDER}/{KUBECONFIG_KEY}",
             f"--heartbeat={options.heartbeat:g}",
             *([BESIDE] if options.beside_another else []),
+            *([f"--tunnel={options.tunnel}"] if options.tunnel else []),
         ),
         options.set,
         secrets={HUB_SECRET: _CREDENTIAL_FOLDER},

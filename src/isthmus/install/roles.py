@@ -16,6 +16,7 @@ from isthmus.api.scheme import Manifest, Resource
 MEMBER_USER_PREFIX: Final = "isthmus:member:"
 MEMBER_ACCOUNT_PREFIX: Final = f"system:serviceaccount:{MEMBERS_NAMESPACE}:"
 HUB_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:isthmus-hub"
+TUNNEL_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:isthmus-tunnel"
 AGENT_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:isthmus-agent"
 DNS_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:isthmus-dns"
 
@@ -136,6 +137,15 @@ def inventory_role() -> Manifest:
     """Everybody who may look at the hub may read its inventory; nobody else writes it (INV-29)."""
     rules = (_rule(_MCS, ("clusterprofiles", "placementdecisions"), READ),)
     return _role("isthmus-inventory-view", rules, gathered_by="view")
+
+
+def tunnel_roles(*, user: str = TUNNEL_USER) -> tuple[Manifest, ...]:
+    """On the hub, the proxy server's rights: to learn whose token one is, and to follow the Members of all sets."""
+    rules = (
+        _rule("authentication.k8s.io", ("tokenreviews",), ("create",)),
+        _rule(_OURS, ("members",), ("list", "watch")),
+    )
+    return _granted("isthmus-tunnel", rules, (user,))
 
 
 def member_roles(*, agent: str = AGENT_USER, dns: str = DNS_USER) -> tuple[Manifest, ...]:

@@ -1,6 +1,6 @@
 """The one door to aiohttp's server: requests in on given sockets, answers and streams out.
 
-Also passes a request on, whole, to another server that listens on a Unix socket.
+Also passes a request on, whole, to another server that listens on a Unix socket, and bytes through a WebSocket.
 """
 
 import asyncio
@@ -28,6 +28,10 @@ Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 MAX_LINE = 256 * 1024
 MAX_FIELD = 64 * 1024
 MAX_MESSAGE = 4 * 1024 * 1024
+# What `carry` sends at once, at most.
+PIECE = 64 * 1024
+# Seconds for a WebSocket to come about.
+DIAL = 10.0
 # Headers that belong to one connection, not to the message.
 HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive", "upgrade", "date"})
 
@@ -39,6 +43,7 @@ async def serve(
     tls: ssl.SSLContext | None = None,
     *,
     grace: float = 2.0,
+    guard: "Guard | None" = None,
 ) -> AsyncIterator[None]:
     """Answer requests on `listeners`, which it takes over, until the block ends.
 
@@ -46,16 +51,68 @@ async def serve(
     client has gone is cancelled at once.
     """
     server = web.Server(
-        handler, handler_cancellation=True, access_log=None, max_line_size=MAX_LINE, max_field_size=MAX_FIELD
+        guard.heard(handler) if guard else handler,
+        handler_cancellation=True,
+        access_log=None,
+        max_line_size=MAX_LINE,
+        max_field_size=MAX_FIELD,
     )
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(server.shutdown, grace)
         stack.callback(server.pre_shutdown)
         for listener in listeners:
-            opened = await loop.create_server(server, sock=listener, ssl=tls, backlog=1024)
+            opened = await loop.create_server(
+                guard.admitting(server) if guard else server,
+                sock=listener,
+                ssl=tls,
+                backlog=1024,
+                ssl_handshake_timeout=guard.patience if guard and tls else None,
+            )
             stack.callback(opened.close)
         yield
+
+
+class Guard:
+    """For listeners that face strangers: at most so many connections, each with `patience` seconds for its request."""
+
+    def __init__(self, connections: int, patience: float) -> None:
+        self.patience = patience
+        self._connections = connections
+        self._silent: set[object] = set()
+
+    def heard(self, handler: Handler) -> Handler:
+        """The handler, which tells who has asked something."""
+
+        async def handle(request: Request) -> Stream:
+            self._silent.discard(request.protocol)
+            return await handler(request)
+
+        return handle
+
+    def admitting(self, server: web.Server) -> Callable[[], asyncio.Protocol]:
+        """What makes a connection's protocol."""
+
+        def admit() -> asyncio.Protocol:
+            if len(server.connections) >= self._connections:
+                return _Full()
+            made = server()
+            self._silent.add(made)
+            asyncio.get_running_loop().call_later(self.patience, cut_off, made)
+            return made
+
+        def cut_off(made: web.RequestHandler) -> None:
+            if made in self._silent:
+                self._silent.discard(made)
+                made.force_close()
+
+        return admit
+
+
+class _Full(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take nothing."""
+        transport.close()
 
 
 def server_tls(certificate: Path, key: Path, client_ca: Path | None = None) -> ssl.SSLContext:
@@ -112,16 +169,88 @@ async def open_stream(request: Request, content_type: str) -> Stream:
     return stream
 
 
-async def accept_websocket(request: Request, protocols: Sequence[str], *, heartbeat: float = 30.0) -> ServerWebSocket:
+async def accept_websocket(
+    request: Request, protocols: Sequence[str], *, heartbeat: float | None = 30.0, most: int = MAX_MESSAGE
+) -> ServerWebSocket:
     """Upgrade `request` to a WebSocket that speaks the first of `protocols` the client offers too.
 
-    The client is pinged every `heartbeat` seconds; one that does not answer is gone.
+    The client is pinged every `heartbeat` seconds; one that does not answer is gone. `most` bytes are a message.
     """
     socket_ = web.WebSocketResponse(
-        protocols=protocols, max_msg_size=MAX_MESSAGE, compress=False, heartbeat=heartbeat, timeout=heartbeat
+        protocols=protocols, max_msg_size=most, compress=False, heartbeat=heartbeat, timeout=heartbeat or DIAL
     )
     await socket_.prepare(request)
     return socket_
+
+
+@contextlib.asynccontextmanager
+async def dial_websocket(
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    tls: ssl.SSLContext | bool = True,
+    proxy: str = "",
+    heartbeat: float | None = None,
+    most: int = MAX_MESSAGE,
+) -> AsyncIterator[WebSocket]:
+    """A WebSocket to `url` for as long as the block lasts.
+
+    Raises Unreachable when it does not come about, Refused when the other end does not switch.
+    """
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
+        try:
+            async with asyncio.timeout(DIAL):
+                opened = await session.ws_connect(
+                    url, headers=headers, ssl=tls, proxy=proxy or None, heartbeat=heartbeat, max_msg_size=most
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            raise Refused(code=error.status, reason="", message=f"no WebSocket: {error.status}") from error
+        except (aiohttp.ClientError, OSError) as error:
+            # aiohttp's own text names objects in memory.
+            problem = str(getattr(error, "os_error", error)) or "no answer within the time limit"
+            raise Unreachable(f"no WebSocket: {problem}") from error
+        async with opened:
+            yield opened
+
+
+async def carry(
+    websocket: WebSocket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, idle: float
+) -> None:
+    """Bytes both ways between a WebSocket and a connection, until both sides have said all that they have to say.
+
+    An empty message says that one side has. Where one breaks off, or nothing is said for `idle` seconds, the connection
+    is aborted.
+    """
+    is_whole = False
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(idle) as limit, asyncio.TaskGroup() as tasks:
+
+            async def out() -> None:
+                while piece := await reader.read(PIECE):
+                    await websocket.send_bytes(piece)
+                    limit.reschedule(loop.time() + idle)
+                await websocket.send_bytes(b"")
+
+            tasks.create_task(out(), name="to the WebSocket")
+            while piece := await _piece(websocket):
+                writer.write(piece)
+                await writer.drain()
+                limit.reschedule(loop.time() + idle)
+            writer.write_eof()
+        is_whole = True
+    except* OSError:
+        pass
+    finally:
+        if not is_whole:
+            writer.transport.abort()
+
+
+async def _piece(websocket: WebSocket) -> bytes:
+    message = await websocket.receive()
+    if message.type is not aiohttp.WSMsgType.BINARY:
+        raise ConnectionResetError("the WebSocket broke off")
+    return bytes(message.data)
 
 
 async def forward(request: Request, unix: Path, target: str) -> Stream:

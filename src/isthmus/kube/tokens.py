@@ -1,4 +1,4 @@
-"""Tokens of service accounts that end: by time, and with an object that they are bound to (TokenRequest)."""
+"""Tokens of service accounts that end, by time and with what they are bound to (TokenRequest), and whose they are."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,11 +6,15 @@ from datetime import datetime
 import msgspec
 
 from isthmus.api.core import SERVICE_ACCOUNTS
-from isthmus.api.scheme import Manifest
+from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Invalid
 from isthmus.kube.client import Client
 
 _KIND = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
+
+_REVIEWS: Resource[Manifest] = Resource(
+    "authentication.k8s.io", "v1", "tokenreviews", "TokenReview", dict, namespaced=False
+)
 
 
 @dataclass(frozen=True)
@@ -59,3 +63,10 @@ async def request_token(
         what = f"{client.server} answered a TokenRequest for {account} with something else: {problem}"
         raise Invalid(what) from problem
     return IssuedToken(answer.status.token, answer.status.expiration_timestamp, answer.spec.audiences)
+
+
+async def user_of(client: Client, token: str) -> str:
+    """The name of the user whose token it is, by the server's own audience; empty for one that is worth nothing."""
+    review = {"apiVersion": _REVIEWS.api_version, "kind": _REVIEWS.kind, "spec": {"token": token}}
+    status = (await client.create(_REVIEWS, review)).get("status") or {}
+    return str((status.get("user") or {}).get("username", "")) if status.get("authenticated") is True else ""

@@ -181,6 +181,13 @@ def test_what_the_hub_records_is_not_what_the_cluster_says_of_its_pod_ranges() -
     assert record(asked, approved, None, now=NOW)["spec"]["podRanges"] == ["10.1.0.0/16"]
 
 
+def test_who_is_reached_through_the_tunnel_is_named_to_it_and_may_think_better_of_it() -> None:
+    through = record(request(tunnel=True), NAMED, None, now=NOW, tunnel="https://tunnel.example:8132")["spec"]
+    assert through["proxyURL"] == "https://west@tunnel.example:8132"
+    known = member("west", uid="u-west", proxy_url=through["proxyURL"])
+    assert "proxyURL" not in record(request(), NAMED, known, now=NOW, tunnel="https://tunnel.example:8132")["spec"]
+
+
 def test_who_joins_again_keeps_the_moment_of_its_joining_and_its_pod_ranges() -> None:
     known = member("west", uid="u-west", joined_at=NOW - timedelta(days=9), pod_ranges=("10.1.0.0/16",))
     again = record(request(), NAMED, known, now=NOW)["spec"]

@@ -192,6 +192,8 @@ def test_access_is_the_address_its_authority_and_where_a_secret_may_be() -> None
         ({"server": "https://[::1"}, "no URL"),
         ({"server": "https://admin:secret@east.example"}, "not of the form"),
         ({"server": "https://east.example?token=secret"}, "not of the form"),
+        ({"proxy_url": "socks5://tunnel.example"}, "its proxy"),
+        ({"proxy_url": "http://tunnel.example:port"}, "its proxy"),
         ({"certificate_authority": "no base64!"}, "not PEM in base64"),
         ({"certificate_authority": encoded("nonsense")}, "other than certificates"),
         ({"certificate_authority": encoded(KEY)}, "other than certificates"),
@@ -202,6 +204,14 @@ def test_no_secret_and_no_useless_address_is_published(fields: dict[str, str], s
     assert said in address_problem(spec)
     assert status_of(profile(member(spec), None, now=NOW)).access_providers == ()
     assert [reason for reason, _ in troubles(member(spec))] == ["AccessNotPublished"]
+
+
+@pytest.mark.requirement("INV-26")
+def test_the_proxy_of_a_member_is_published_with_its_address() -> None:
+    spec = msgspec.structs.replace(SPEC, proxy_url="http://east@tunnel.example:8132")
+    for provider in status_of(profile(member(spec), None, now=NOW)).access_providers:
+        assert provider.cluster is not None
+        assert (provider.cluster.server, provider.cluster.proxy_url) == (SPEC.server, spec.proxy_url)
 
 
 @pytest.mark.requirement("INV-1", "INV-2", "INV-4", "INV-13", "INV-30")

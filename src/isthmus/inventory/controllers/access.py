@@ -40,11 +40,15 @@ class Taken(Invalid):
 
 @dataclass(frozen=True)
 class Rights:
-    """Whose knowledge the roles are: of a member (its set, its id), and of a token (its name, for which member)."""
+    """Whose knowledge the roles are: of a member (its set, its id), and of a token (its name, for which member).
+
+    `tunnel` is where consumers find the hub's tunnel; empty where it has none.
+    """
 
     of_member: Callable[[str, str], tuple[Manifest, ...]]
     of_token: Callable[[str, str], tuple[Manifest, ...]]
     id_problem: Callable[[str], str]
+    tunnel: str = ""
 
 
 async def give(client: Client, request: JoinRequestSpec, rights: Rights) -> None:

@@ -134,6 +134,8 @@ class Joining:
     async def _decide(self, spec: JoinRequestSpec, of: Ticket, *, is_approved: bool) -> Decision:
         if problem := self._rights.id_problem(spec.cluster):
             return Decision(DENIED, problem)
+        if spec.tunnel and not self._rights.tunnel:
+            return Decision(DENIED, joining.NO_TUNNEL)
         # Of all sets: names and accounts are one space for the whole hub.
         members = (await self._client.list(MEMBERS)).items
         return decide(spec, of, members, is_approved=is_approved, now=self._clock.now())
@@ -146,7 +148,8 @@ class Joining:
         except NotFound:
             known = None
         await give(self._client, spec, self._rights)
-        await self._client.apply(MEMBERS, joining.record(spec, of, known, now=self._clock.now()), options=WRITE)
+        record = joining.record(spec, of, known, now=self._clock.now(), tunnel=self._rights.tunnel)
+        await self._client.apply(MEMBERS, record, options=WRITE)
         secret = joining.anchor(spec.cluster, self._set, token)
         uid = await anchored(self._client, secret)
         await grant(self._client, self._rights.of_token(name, spec.cluster))

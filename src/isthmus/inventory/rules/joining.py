@@ -42,6 +42,7 @@ _LONGEST: Final = 65_536
 _SUM: Final = 8
 _ID: Final = re.compile(r"[0-9a-f]{10}")
 _ANEW: Final = "ask for a new one, on the hub: isthmus token create"
+NO_TUNNEL: Final = "this hub has no tunnel: join without --tunnel, or have its admin type: isthmus install hub --tunnel"
 ENDED: Final = f"the token has ended before the cluster joined; {_ANEW}"
 
 
@@ -221,10 +222,10 @@ def held_up(cluster: str, owner: str, members: Iterable[Member]) -> Decision:
     )
 
 
-def record(request: JoinRequestSpec, of: Ticket, known: Member | None, *, now: datetime) -> Manifest:
+def record(request: JoinRequestSpec, of: Ticket, known: Member | None, *, now: datetime, tunnel: str = "") -> Manifest:
     """The Member as it is to be; one that joins again keeps the moment of its joining and its approved pod ranges.
 
-    What the cluster itself says of its pod ranges approves nothing.
+    What the cluster itself says of its pod ranges approves nothing. `tunnel` is where consumers find the hub's.
     """
     seen = known.spec if known is not None else None
     joined = seen.joined_at if seen is not None and seen.joined_at is not None else now
@@ -232,9 +233,16 @@ def record(request: JoinRequestSpec, of: Ticket, known: Member | None, *, now: d
     spec: Manifest = {"id": request.cluster, "set": request.set, "uid": request.uid, "joinedAt": moment(joined)}
     spec |= {"server": request.server} if request.server else {}
     spec |= {"certificateAuthority": request.certificate_authority} if request.certificate_authority else {}
+    spec |= {"proxyURL": through(tunnel, request.cluster)} if request.tunnel else {}
     spec |= {"podRanges": list(ranges)} if ranges else {}
     metadata = {"name": request.cluster, "namespace": request.set}
     return {"apiVersion": MEMBERS.api_version, "kind": MEMBERS.kind, "metadata": metadata, "spec": spec}
+
+
+def through(tunnel: str, cluster: str) -> str:
+    """The proxy by which a member is reached: addresses may be the same in many clusters, so it is told the member."""
+    scheme, _, rest = tunnel.partition("://")
+    return f"{scheme}://{cluster}@{rest}"
 
 
 def accounts(cluster: str, cluster_set: str) -> tuple[Manifest, ...]:

@@ -130,6 +130,8 @@ def address_problem(spec: MemberSpec) -> str:
         return f"its address {spec.server!r} is no URL"
     if not usable or parts.username is not None or parts.query or parts.fragment:
         return f"its address {spec.server!r} is not of the form https://HOST:PORT"
+    if spec.proxy_url and not is_proxy(spec.proxy_url):
+        return f"its proxy {spec.proxy_url!r} is not of the form http://HOST:PORT or https://HOST:PORT"
     if not spec.certificate_authority:
         return ""
     try:
@@ -139,6 +141,15 @@ def address_problem(spec: MemberSpec) -> str:
     if set(_PEM.findall(authority)) != {"CERTIFICATE"}:
         return "its certificate authority holds something other than certificates"
     return ""
+
+
+def is_proxy(url: str) -> bool:
+    """Whether it can be a `proxy-url`."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _healthy(member: Member) -> tuple[str, str, str, str, datetime | None]:
@@ -229,6 +240,7 @@ def _access(cluster: str, spec: MemberSpec) -> tuple[AccessProvider, ...]:
             cluster=AccessCluster(
                 server=spec.server,
                 certificate_authority_data=spec.certificate_authority,
+                proxy_url=spec.proxy_url,
                 extensions=(Extension(name=EXEC_EXTENSION, extension=config),),
             ),
         )
