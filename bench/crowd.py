@@ -1,13 +1,12 @@
 """The hub's API server with 500 agents: what it costs at rest, and after its restart until all know everything.
 
 Of each agent all that faces the hub is there as it is in an agent, with connections of its own: its watches, its
-heartbeat, and its Member's status, which says after each complete list of its exports that it speaks anew; its cluster
-is not. They share a few processes.
+heartbeat, and its Member's status, which it writes when it starts, and which a restart of the server gives it no reason
+to write again; its cluster is not. They share a few processes.
 """
 
 import asyncio
 import contextlib
-import itertools
 import json
 import logging
 import re
@@ -247,8 +246,7 @@ class _Agents:
 class _Agent:
     """One of them: `know` is called with the number of a mark, once that and what all members say by then is known.
 
-    All of them say something new after each complete list of their exports, which are none: at first, and again when
-    the server was restarted.
+    All of them say something new when they have listed their exports for the first time.
     """
 
     def __init__(self, name: str, of: int, know: Callable[[int], None]) -> None:
@@ -256,7 +254,7 @@ class _Agent:
         self._marks: set[int] = set()
         self._epochs: dict[str, int] = {}
         self._speaking: Counter[int] = Counter()
-        self._lists = asyncio.Semaphore(0)
+        self._listed = asyncio.Event()
 
     async def run(self, config: Config, late: float) -> None:
         """Work until cancelled; the first sign of life comes so many seconds late."""
@@ -264,7 +262,7 @@ class _Agent:
             view = HubView(self._name, hub, namespace=SET)
             view.exports.subscribe(self._heard)
             view.members.subscribe(self._judged)
-            view.exports.when_listed(self._lists.release)
+            view.exports.when_listed(self._listed.set)
             view.select(frozenset({NAMESPACE}))
             for informer in view.informers:
                 tasks.create_task(informer.run())
@@ -274,13 +272,12 @@ class _Agent:
             tasks.create_task(heartbeat.run())
 
     async def _report(self, hub: Client) -> None:
-        for epoch in itertools.count(FIRST_EPOCH + 1):
-            await self._lists.acquire()
-            while True:
-                with contextlib.suppress(IsthmusError):
-                    await _speak(hub, self._name, epoch)
-                    break
-                await asyncio.sleep(1)
+        await self._listed.wait()
+        while True:
+            with contextlib.suppress(IsthmusError):
+                await _speak(hub, self._name, FIRST_EPOCH + 1)
+                return
+            await asyncio.sleep(1)
 
     def _heard(self, change: Change[ExportedService]) -> None:
         spec = change.after.spec if change.after is not None else None
@@ -298,8 +295,8 @@ class _Agent:
         self._look()
 
     def _look(self) -> None:
-        for mark in sorted(self._marks):
-            if sum(self._speaking[epoch] for epoch in self._speaking if epoch > mark) == self._of:
+        if self._speaking[FIRST_EPOCH + 1] == self._of:
+            for mark in sorted(self._marks):
                 self._marks.remove(mark)
                 self._know(mark)
 
