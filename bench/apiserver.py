@@ -41,7 +41,6 @@ CLIENTS = 16
 # Per round; all writes together make 10,000 objects.
 ONE_BY_ONE = 500
 AT_ONCE = 2000
-WATCHERS = 10
 CHANGES = 200
 STARTS = 3
 # Seconds.
@@ -190,13 +189,17 @@ def _many(request: Callable[[Subject], Awaitable[None]], count: int, clients: in
     return work
 
 
-async def _watched_changes(subject: Subject) -> int:
-    """Changes as they are made, each told to WATCHERS watches."""
-    newest = msgspec.json.decode(await subject.client.raw("GET", ALL, query={"limit": "1"}))
-    since = (("watch", "true"), ("resourceVersion", newest["metadata"]["resourceVersion"]))
-    changing = _many(_change, CHANGES, CLIENTS)(subject)
-    await asyncio.gather(changing, *(_lines(subject, since, CHANGES) for _ in range(WATCHERS)))
-    return CHANGES * WATCHERS
+def _watched(watches: int, changes: int) -> Work:
+    """Changes as they are made, each told to so many watches."""
+
+    async def work(subject: Subject) -> int:
+        newest = msgspec.json.decode(await subject.client.raw("GET", ALL, query={"limit": "1"}))
+        since = (("watch", "true"), ("resourceVersion", newest["metadata"]["resourceVersion"]))
+        changing = _many(_change, changes, CLIENTS)(subject)
+        await asyncio.gather(changing, *(_lines(subject, since, changes) for _ in range(watches)))
+        return changes * watches
+
+    return work
 
 
 async def _streamed_list(subject: Subject) -> int:
@@ -220,6 +223,7 @@ WORK: dict[str, Work] = {
     f"writes, {CLIENTS} at once": _many(_write, AT_ONCE, CLIENTS),
     "gets, one by one": _many(_get, ONE_BY_ONE, 1),
     f"gets, {CLIENTS} at once": _many(_get, AT_ONCE, CLIENTS),
-    f"watch events, {WATCHERS} watches of changes": _watched_changes,
+    "watch events, 10 watches of changes": _watched(10, CHANGES),
+    "watch events, 100 watches of changes": _watched(100, CHANGES // 10),
     "watch events, all objects at its begin": _streamed_list,
 }

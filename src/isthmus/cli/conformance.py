@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from isthmus.cli.output import progress
+from isthmus.conformance.page import as_html
 from isthmus.conformance.report import Outcome, Report, lines
 from isthmus.conformance.run import IMAGE, Options, run
 from isthmus.conformance.suites import SUITES
@@ -22,7 +23,7 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
     """The options that both suites have."""
     for option in (
         click.option("--list", "listing", is_flag=True, help="List the suite's checks, and run none."),
-        click.option("--report", type=FILE, help="Also write the report, as YAML, to this file."),
+        click.option("--report", type=FILE, help="Also write it to this file: as YAML, or a web page for *.html."),
         click.option("-o", "--output", type=click.Choice(["text", "yaml"]), default="text", show_default=True),
         click.option("--at-once", type=click.IntRange(1), default=6, show_default=True, help="How many side by side."),
         click.option(
@@ -85,7 +86,7 @@ def _judge(suite: str, given: dict[str, object]) -> None:
 
 def _write(path: Path, report: Report) -> None:
     try:
-        path.write_text(report.as_yaml())
+        path.write_text(as_html(report) if path.suffix == ".html" else report.as_yaml())
     except OSError as problem:
         raise Invalid(f"--report {path}: cannot be written: {problem.strerror}; name another file") from problem
 
