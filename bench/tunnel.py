@@ -38,7 +38,7 @@ from tests.real.build import binary
 from tests.real.controlplane import ControlPlane, running
 from tests.real.ports import free_ports
 
-KEPT_GOAL, NEW_GOAL, LIST_GOAL = 3.0, 5.0, 0.3
+KEPT_GOAL, NEW_GOAL, LIST_GOAL = 2.5, 4.0, 0.4
 MEMBER = "west"
 LARGE = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 SMALL = f"{LARGE}/small"
