@@ -22,6 +22,7 @@ ALL = (
     "nodes",
     "apiserver",
     "joining",
+    "tunnel",
     "local",
 )
 

@@ -10,6 +10,7 @@ import yaml
 from isthmus.api.core import SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import MEMBERS_NAMESPACE
 from isthmus.api.scheme import Manifest
+from isthmus.kube.client import Client
 from isthmus.kube.tokens import bound_to, request_token
 from isthmus.testing.cluster import EmbeddedHost, Host
 from isthmus.testing.fleet import USUAL, Fleet, Pace
@@ -62,14 +63,14 @@ def embedded_fleet(tmp_path: Path) -> MakeFleet:
     return make
 
 
-async def by_token(fleet: Fleet, member: str) -> str:
-    """A kubeconfig for the hub by a token of that member, bound to a Secret as tokens of members are."""
-    client, here = fleet.hub.client, MEMBERS_NAMESPACE
+async def by_token(client: Client, kubeconfig: Path, member: str) -> str:
+    """A hub's kubeconfig, by a token of that member instead, bound to a Secret as tokens of members are."""
+    here = MEMBERS_NAMESPACE
     named: Manifest = {"apiVersion": "v1", "metadata": {"name": member}}
     await client.create(SERVICE_ACCOUNTS, named | {"kind": SERVICE_ACCOUNTS.kind}, namespace=here)
     secret = await client.create(SECRETS, named | {"kind": SECRETS.kind}, namespace=here)
     bound = bound_to(SECRETS.kind, member, secret["metadata"]["uid"])
     issued = await request_token(client, member, namespace=here, seconds=3600, bound=bound)
-    config = yaml.safe_load(fleet.hub.host.kubeconfig.read_text())
+    config = yaml.safe_load(kubeconfig.read_text())
     config["users"] = [{"name": each["name"], "user": {"token": issued.token}} for each in config["users"]]
     return yaml.safe_dump(config)

@@ -93,7 +93,7 @@ async def test_the_agent_s_probes_and_metrics_are_as_they_are_documented(
         await east.serve(ns, "shop", ["10.1.0.7", "10.1.0.8"])
         await east.export(ns, "shop")
         config, hub_config = fleet["west"].host.kubeconfig, tmp_path / "hub.kubeconfig"
-        hub_config.write_text(await by_token(fleet, "west"))
+        hub_config.write_text(await by_token(fleet.hub.client, fleet.hub.host.kubeconfig, "west"))
         who = f'{{member="west",set="{fleet.set}"}}'
 
         def process(port: int) -> Coroutine[object, object, None]:

@@ -29,6 +29,22 @@ def test_agents_dial_in_at_one_proxy_server_whatever_the_number_of_pods() -> Non
     ]
 
 
+def test_the_tunnels_port_for_consumers_is_for_marked_namespaces_and_the_others_for_all() -> None:
+    made = {
+        (each["kind"], each["metadata"]["name"]): each for each in hub_manifests(HubOptions("p", tunnel=TUNNEL_URL))
+    }
+    policy, pods = (made[kind, TUNNEL]["spec"] for kind in ("NetworkPolicy", "Deployment"))
+    assert policy["podSelector"] == pods["selector"]
+    consumers, others = policy["ingress"]
+    assert consumers["from"] == [{"namespaceSelector": {"matchLabels": {"isthmus.dev/tunnel": "consumer"}}}]
+    assert "from" not in others
+    (container,) = pods["template"]["spec"]["containers"]
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    assert [each["port"] for each in consumers["ports"]] == [ports.pop("consumers")]
+    assert {each["port"] for each in others["ports"]} == set(ports.values())
+    assert not [each for each in hub_manifests(HubOptions("p")) if each["kind"] == "NetworkPolicy"]
+
+
 def test_a_tunnel_has_an_address() -> None:
     with pytest.raises(Invalid, match="http://HOST:PORT"):
         HubOptions("prod", tunnel="tunnel.example:8132")

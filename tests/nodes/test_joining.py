@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from isthmus.api.core import PODS
+from isthmus.api.core import CONFIG_MAPS, PODS
 from isthmus.api.isthmus import MEMBERS_NAMESPACE
 from isthmus.errors import NotFound
 from isthmus.kube.client import ListOptions
+from isthmus.testing.cluster import BY_HAND
 from isthmus.testing.waiting import eventually
 from tests.nodes.installed import ISTHMUS, SET, isthmus
 from tests.nodes.site import Site
+from tests.nodes.tunnel import tunnelled
 from tests.real.images import IMAGE
 from tests.real.node import NodeCluster
 from tests.real.nodes import Clusters
@@ -50,13 +52,21 @@ async def answers(east: Site, west: Site, prod: str, name: str) -> None:
 
 
 @pytest.mark.timeout(400)
-async def test_a_cluster_leaves_and_joins_by_a_token_and_answers_again(
+async def test_a_cluster_that_nobody_reaches_is_reached_through_the_tunnel_and_leaves_and_joins_and_answers_again(
     node_clusters: Clusters, east: Site, west: Site, prod: str
 ) -> None:
     hub, member = node_clusters.get("east", "west")
-    # It was made a member by hand: joining takes that over.
-    await join(hub, member, "--no-dns")
-    assert "this cluster is in no set" in await typed(member, "leave", "--yes")
+    async with tunnelled(east, west, prod) as tunnel:
+        # It was made a member by hand: joining takes that over.
+        await join(hub, member, "--no-dns", f"--tunnel={tunnel.url}")
+        await tunnel.admit()
+        await west.client.apply(CONFIG_MAPS, {"metadata": {"name": "here"}}, namespace=prod, options=BY_HAND)
+        await tunnel.wait_listed("here")
+        await tunnel.delete_agents()
+        await tunnel.wait_status(200)
+        await tunnel.wait_listed("here")
+        assert "this cluster is in no set" in await typed(member, "leave", "--yes")
+        await tunnel.wait_status(404)
     # Definitions stay: others' ServiceExports may be left.
     left = {name for name in await on_member(west.client) if "isthmus" in name or "clusterset" in name}
     assert left == set()

@@ -1,5 +1,5 @@
 """Fleets of either kind."""
 
-from tests.fleets import make_fleet
+from tests.fleets import embedded_fleet, make_fleet
 
-__all__ = ["make_fleet"]
+__all__ = ["embedded_fleet", "make_fleet"]

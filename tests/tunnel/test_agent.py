@@ -1,6 +1,7 @@
 """The member's end: what it joins, how bytes get through, and that it comes back."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -10,12 +11,15 @@ import pytest
 
 from isthmus.api.core import CONFIG_MAPS
 from isthmus.errors import Invalid, Unreachable
+from isthmus.kit.http import Request, Stream, WebSocket, accept_websocket, serve, server_tls
 from isthmus.kube.config import Config
+from isthmus.kube.tls import Material, Trust
 from isthmus.testing.cluster import BY_HAND
-from isthmus.testing.waiting import throughout
+from isthmus.testing.waiting import eventually, throughout
 from isthmus.tunnel.agent import Dialer
-from isthmus.tunnel.proxy import LIMITS, Limits
+from isthmus.tunnel.proxy import CONNECTIONS, CONTROL, LIMITS, Limits
 from tests.fleets import MakeFleet
+from tests.real.certificates import Authority
 from tests.tunnel.scene import PATIENCE, Inside, arrived, inside, playing
 
 # What both ends, the kernel's buffers included, hold of a stream that nobody reads.
@@ -44,6 +48,42 @@ class Server:
             writer.write(bytes(1 << 16))
             await writer.drain()
             self.poured += 1 << 16
+
+
+class Door:
+    """A proxy server that says and hears what the test does: agents by where they dial in, in their order."""
+
+    def __init__(self) -> None:
+        self._came: asyncio.Queue[tuple[str, WebSocket]] = asyncio.Queue()
+
+    async def serve(self, request: Request) -> Stream:
+        websocket = await accept_websocket(request, (), heartbeat=None)
+        await self._came.put((request.path, websocket))
+        # Until it has gone.
+        await asyncio.Event().wait()
+        return websocket
+
+    async def next(self) -> tuple[str, WebSocket]:
+        return await asyncio.wait_for(self._came.get(), PATIENCE)
+
+    async def has_another(self) -> bool:
+        return not self._came.empty()
+
+
+@asynccontextmanager
+async def before_a_door(folder: Path, limits: Limits) -> AsyncIterator[Door]:
+    """The member's own end, which dials in there."""
+    authority, door = Authority(folder), Door()
+    tls = server_tls(*authority.sign("tunnel", "tunnel", addresses=["127.0.0.1"]))
+    at, api_server = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+    trust = Trust(Material("test", file=authority.certificate))
+    hub = Config("https://hub.example", trust=trust, token=Material("test", b"token"))
+    url, server = (f"https://127.0.0.1:{each.getsockname()[1]}" for each in (at, api_server))
+    with api_server:
+        async with serve(door.serve, [at], tls, grace=0), asyncio.TaskGroup() as tasks:
+            dialing = tasks.create_task(Dialer(url, hub, server, limits=limits).run())
+            yield door
+            dialing.cancel()
 
 
 @asynccontextmanager
@@ -106,6 +146,35 @@ async def test_an_api_server_that_does_not_answer_is_told(make_fleet: MakeFleet,
         dialing = tasks.create_task(tunnel.dialer("https://127.0.0.1:9").run())
         await tunnel.wait_status(502)
         dialing.cancel()
+
+
+async def test_a_proxy_server_gets_no_more_than_was_agreed(tmp_path: Path) -> None:
+    async with before_a_door(tmp_path, replace(LIMITS, of_member=2)) as door:
+        _, control = await door.next()
+        first, second, third, *further = (f"{number:032x}" for number in range(200))
+        for word in ("../control", first[1:], f"{first}/", first, second, third):
+            await control.send_str(word)
+        came = dict([await door.next(), await door.next()])
+        assert set(came) == {CONNECTIONS + first, CONNECTIONS + second}
+        await came[CONNECTIONS + first].close()
+
+        async def another() -> bool:
+            await control.send_str(further.pop())
+            return await door.has_another()
+
+        # The third was one too many then; now there is place for one.
+        await eventually(another)
+        assert (await door.next())[0] not in {CONNECTIONS + third, CONTROL}
+
+
+async def test_an_agent_lets_go_of_a_proxy_server_that_says_nothing_any_more_and_dials_in_anew(tmp_path: Path) -> None:
+    async with before_a_door(tmp_path, replace(LIMITS, heartbeat=1.0)) as door:
+        _, control = await door.next()
+        await control.send_str("0" * 32)
+        _, carried = await door.next()
+        # What does not read does not answer pings either.
+        assert (await door.next())[0] == CONTROL
+        assert (await asyncio.wait_for(carried.receive(), PATIENCE)).data != b""
 
 
 async def test_an_agent_that_is_killed_ends_its_streams_and_comes_back(make_fleet: MakeFleet, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import shutil
+import ssl
 from collections.abc import Iterable
 from contextlib import aclosing
 from pathlib import Path
@@ -9,10 +11,14 @@ from pathlib import Path
 from isthmus.api.core import CONFIG_MAPS, NAMESPACES
 from isthmus.api.scheme import Manifest
 from isthmus.install.kinds import whole
+from isthmus.kit.http import server_tls
 from isthmus.testing.cluster import BY_HAND
+from isthmus.testing.waiting import eventually, throughout
+from isthmus.tunnel.app import renew
 from tests.docs.test_install import documented, served
 from tests.fleets import MakeFleet
 from tests.kit.test_probes import ask
+from tests.real.certificates import Authority
 from tests.tunnel.scene import KUBECTL, PATIENCE, Scene, arrived, playing
 
 
@@ -60,3 +66,24 @@ async def test_a_watch_stays_open_and_what_is_large_arrives_whole(make_fleet: Ma
             assert await served(scene.metrics) == documented("tunnel")
             assert await ask(scene.metrics, "/readyz") == (200, "ok\n")
             assert f'isthmus_tunnel_agents{{member="{west}"}} 1' in await scene.metrics_text()
+
+
+async def test_a_renewed_certificate_is_served_and_half_of_one_does_no_harm(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.sign("tunnel", "first", addresses=["127.0.0.1"])
+    tls, trust = server_tls(*pair), ssl.create_default_context(cafile=authority.certificate)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=tls)
+
+    async def shown(name: str) -> bool:
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), ssl=trust)
+        writer.close()
+        return name in str(writer.get_extra_info("peercert")["subject"])
+
+    async with server, asyncio.TaskGroup() as tasks:
+        renewing = tasks.create_task(renew(tls, *pair, every=0.02))
+        certificate, key = authority.sign("next", "second", addresses=["127.0.0.1"])
+        shutil.copy(certificate, pair[0])
+        await throughout(lambda: shown("first"), seconds=0.3)
+        shutil.copy(key, pair[1])
+        await eventually(lambda: shown("second"))
+        renewing.cancel()

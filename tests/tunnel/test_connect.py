@@ -30,6 +30,11 @@ def user(text: str) -> str:
             id="names and schemes are of any case, passwords mean nothing",
         ),
         pytest.param(
+            head("CONNECT west.example:443 HTTP/1.1", user("west").replace("Basic", "\t Basic ") + " \t"),
+            Asked("west", "west.example", 443),
+            id="white space before and after",
+        ),
+        pytest.param(
             head("CONNECT [FD00::1]:6443 HTTP/1.1", user("west")), Asked("west", "fd00::1", 6443), id="an IPv6 address"
         ),
     ],
@@ -47,6 +52,7 @@ def test_what_a_consumer_asks_for(sent: bytes, want: Asked) -> None:
         pytest.param(head("CONNECT west.example:443 HTTP/2.0", user("west")), 400, id="another version"),
         pytest.param(head("CONNECT  west.example:443 HTTP/1.1", user("west")), 400, id="two spaces"),
         pytest.param(head("CONNECT west.example HTTP/1.1", user("west")), 400, id="no port"),
+        pytest.param(head("CONNECT west.example:100443 HTTP/1.1", user("west")), 400, id="no port that can be"),
         pytest.param(head("CONNECT west@west.example:443 HTTP/1.1", user("west")), 400, id="a user in the target"),
         pytest.param(head("CONNECT west.example:443 HTTP/1.1", " folded", user("west")), 400, id="a folded line"),
         pytest.param(head("CONNECT west.example:443 HTTP/1.1", "Host : x", user("west")), 400, id="space in a name"),

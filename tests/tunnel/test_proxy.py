@@ -12,6 +12,7 @@ from isthmus.api.isthmus import MEMBERS, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
 from isthmus.errors import Refused
 from isthmus.kit.http import WebSocket
 from isthmus.kube.config import load_kubeconfig
+from isthmus.testing.waiting import throughout
 from isthmus.tunnel.proxy import LIMITS, account_of
 from tests.fleets import MakeFleet
 from tests.tunnel.scene import PATIENCE, Inside, connect, held, inside
@@ -31,6 +32,9 @@ async def test_consumers_hear_why_they_are_turned_away(make_fleet: MakeFleet, tm
             long = connect(tunnel.member).replace(b"Host", b"X: " + b"x" * 9000 + b"\r\nHost")
             assert await tunnel.status(head=long) == 431
             assert await tunnel.status(head=long.rstrip()) == 431
+            # As long as a head may be, and yet heard to its end.
+            longest = connect(tunnel.member, "169.254.169.254:80").removesuffix(b"\r\n") + b"X: %s\r\n\r\n"
+            assert await tunnel.status(head=longest % (b"x" * (8192 - len(longest)))) == 403
             # What nobody will read does not take the answer from it.
             assert "longer than 8 KiB" in await refusal(tunnel, long + bytes(1 << 20))
 
@@ -99,6 +103,49 @@ async def test_what_the_agent_cannot_do_and_what_it_does_not_do_is_said(make_fle
             reader, _ = await tunnel.asked()
             await control.receive()
         assert (await asyncio.wait_for(reader.read(), PATIENCE)).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_an_agent_speaks_for_what_it_was_asked_to_carry_alone_and_until_it_does(
+    make_fleet: MakeFleet, tmp_path: Path
+) -> None:
+    async with inside(make_fleet, tmp_path) as (_, tunnel), tunnel.control() as other, tunnel.control() as control:
+        reader, writer = await tunnel.asked()
+        id_ = str((await control.receive()).data)
+        await other.send_str(f"{id_} no route")
+        # Its word has arrived once it has been asked to leave.
+        await other.close()
+        async with tunnel.carried(id_) as websocket:
+            assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
+            await control.send_str(f"{id_} no route")
+            writer.write(b"hello")
+            assert (await websocket.receive()).data == b"hello"
+            # It is asked to carry others, too.
+            _, another = await tunnel.asked()
+            assert len(str((await control.receive()).data)) == len(id_)
+            another.close()
+        writer.close()
+
+
+async def test_an_agent_that_says_nothing_any_more_is_gone(make_fleet: MakeFleet, tmp_path: Path) -> None:
+    # What does not read does not answer pings either.
+    async with inside(make_fleet, tmp_path, replace(LIMITS, heartbeat=1.0)) as (_, tunnel), tunnel.control():
+        assert await refusal(tunnel) == f"the agent of {tunnel.member} has gone: try again"
+
+
+async def test_a_hub_that_is_away_cuts_nobody_off_and_lets_nobody_in(embedded_fleet: MakeFleet, tmp_path: Path) -> None:
+    async with (
+        inside(embedded_fleet, tmp_path, QUICK) as (scene, tunnel),
+        tunnel.control() as control,
+        held(tunnel, control) as reader,
+    ):
+        await scene.fleet.hub.host.stop()
+
+        async def goes_on() -> bool:
+            return not reader.at_eof() and reader.exception() is None
+
+        await throughout(goes_on, seconds=5 * QUICK.review)
+        assert await turned_away(tunnel.control()) == 503
+        await scene.fleet.hub.host.start()
 
 
 async def test_everything_has_its_bounds(make_fleet: MakeFleet, tmp_path: Path) -> None:

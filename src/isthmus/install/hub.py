@@ -12,13 +12,15 @@ from isthmus.api.crds import HUB_CRDS
 from isthmus.api.isthmus import CLUSTER_SET_LABELS, MEMBERS, MEMBERS_NAMESPACE, SET_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid
-from isthmus.install.kinds import whole
+from isthmus.install.kinds import NETWORK_POLICIES, whole
 from isthmus.install.policies import hub_policies
 from isthmus.install.roles import hub_roles, inventory_role, member_access, tunnel_roles
 from isthmus.install.workloads import (
     AS_USUAL,
     HUB,
     IMAGE,
+    METRICS_PORT,
+    NAME_LABEL,
     Tuning,
     Workload,
     installation,
@@ -36,6 +38,8 @@ HUB_CONTROLLER: Final = "isthmus-hub"
 TUNNEL: Final = "isthmus-tunnel"
 # Where consumers in the hub's own cluster find it.
 TUNNEL_URL: Final = f"http://{TUNNEL}.{SYSTEM_NAMESPACE}.svc:8132"
+# On namespaces of the hub's cluster whose pods may come through it.
+LET_IN: Final = {"isthmus.dev/tunnel": "consumer"}
 _TUNNEL_FOLDER: Final = "/etc/isthmus/tunnel"
 _TUNNEL_PORTS: Final = {"consumers": 8132, "agents": 8133}
 
@@ -99,7 +103,22 @@ def _tunnel(options: HubOptions) -> tuple[Manifest, ...]:
         tuning=replace(options.tuning, replicas=1),
     )
     ports = ({"name": n, "port": port, "targetPort": n, "protocol": "TCP"} for n, port in _TUNNEL_PORTS.items())
-    return (*tunnel_roles(), *workload(process), service(TUNNEL, ports))
+    return (*tunnel_roles(), *workload(process), service(TUNNEL, ports), _tunnel_policy())
+
+
+def _tunnel_policy() -> Manifest:
+    """Consumers are let in by their namespace: `proxy-url` leaves them no way to say who they are."""
+    consumers, others = _TUNNEL_PORTS["consumers"], (_TUNNEL_PORTS["agents"], METRICS_PORT)
+    marked = {"namespaceSelector": {"matchLabels": LET_IN}}
+    spec = {
+        "podSelector": {"matchLabels": {NAME_LABEL: TUNNEL}},
+        "policyTypes": ["Ingress"],
+        "ingress": [
+            {"from": [marked], "ports": [{"port": consumers, "protocol": "TCP"}]},
+            {"ports": [{"port": port, "protocol": "TCP"} for port in others]},
+        ],
+    }
+    return made(NETWORK_POLICIES, TUNNEL, SYSTEM_NAMESPACE, spec=spec)
 
 
 def hub_definitions() -> tuple[Manifest, ...]:

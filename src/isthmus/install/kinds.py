@@ -24,6 +24,9 @@ DAEMON_SETS: Final[Resource[Manifest]] = Resource("apps", "v1", "daemonsets", "D
 DISRUPTION_BUDGETS: Final[Resource[Manifest]] = Resource(
     "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", dict
 )
+NETWORK_POLICIES: Final[Resource[Manifest]] = Resource(
+    "networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", dict
+)
 
 IN_ORDER: Final[tuple[Resource[Manifest], ...]] = (
     whole(NAMESPACES),
@@ -37,6 +40,8 @@ IN_ORDER: Final[tuple[Resource[Manifest], ...]] = (
     POLICIES,
     POLICY_BINDINGS,
     SECRETS,
+    # Before what it guards.
+    NETWORK_POLICIES,
     whole(SERVICES),
     DISRUPTION_BUDGETS,
     whole(DEPLOYMENTS),

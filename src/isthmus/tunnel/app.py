@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from isthmus.errors import Invalid
 from isthmus.kit.http import Guard, server_tls
@@ -22,7 +23,7 @@ from isthmus.tunnel.proxy import Proxy
 log = logging.getLogger(__name__)
 
 # Seconds between two looks at the certificate, which somebody renews.
-_LOOK = 60.0
+LOOK: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ async def run(options: TunnelOptions) -> None:
         tls = None
         if options.certificate is not None:
             tls = _tls(*options.certificate)
-            tasks.create_task(_renew(tls, *options.certificate), name="certificate")
+            tasks.create_task(renew(tls, *options.certificate), name="certificate")
         await serve(proxy, consumers, agents, tls)
 
 
@@ -91,12 +92,13 @@ def _tls(certificate: Path, key: Path) -> ssl.SSLContext:
         raise Invalid(f"{certificate}, {key}: no certificate with its key: {problem}") from problem
 
 
-async def _renew(tls: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """Somebody renews the files while we run."""
+async def renew(tls: ssl.SSLContext, certificate: Path, key: Path, *, every: float = LOOK) -> None:
+    """Somebody renews the files while we run: have connections from now on be by what they hold, until cancelled."""
     while True:
-        await asyncio.sleep(_LOOK)
+        await asyncio.sleep(every)
         try:
+            # If one was replaced and the other is about to be, what is in use would be left without a key.
+            _tls(certificate, key)
             tls.load_cert_chain(certificate, key)
-        except (OSError, ssl.SSLError) as problem:
-            # One was replaced and the other is about to be: the next look finds both.
-            log.warning("certificate not read", extra={"file": str(certificate), "problem": str(problem)})
+        except (Invalid, OSError) as problem:
+            log.warning("certificate not read", extra={"problem": str(problem)})

@@ -71,7 +71,7 @@ def answer(refused: Refused) -> bytes:
 
 
 def _user(users: list[bytes]) -> str:
-    scheme, _, encoded = users[0].strip().partition(b" ") if users else (b"", b"", b"")
+    scheme, _, encoded = users[0].partition(b" ") if users else (b"", b"", b"")
     if scheme.lower() != b"basic":
         raise refusal(407, "say which member is meant, by the user name in proxy-url: http://MEMBER@HOST:PORT")
     if len(users) > 1:

@@ -89,7 +89,7 @@ class Prometheus:
 async def watched(fleet: Fleet, folder: Path) -> AsyncIterator[tuple[Prometheus, int]]:
     """The hub's controller, west's agent and west's DNS server as processes of their own, and where DNS answers."""
     config, hub_config = fleet["west"].host.kubeconfig, folder / "hub.kubeconfig"
-    hub_config.write_text(await by_token(fleet, "west"))
+    hub_config.write_text(await by_token(fleet.hub.client, fleet.hub.host.kubeconfig, "west"))
     (server,) = free_ports(1)
     for process in (fleet.controller, fleet.agents["west"]):
         await process.kill()
