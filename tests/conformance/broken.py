@@ -11,10 +11,11 @@ from types import ModuleType
 
 import msgspec
 
-from isthmus.api.core import MANAGED_BY_LABEL, EndpointConditions, EndpointPort, Service
+from isthmus.api.core import MANAGED_BY_LABEL, EndpointConditions, EndpointPort, ObjectReference, Service
 from isthmus.api.isthmus import RESERVED_IPS_ANNOTATION
 from isthmus.api.mcs import DERIVED_SERVICE_ANNOTATION, HEADLESS, ServiceImport, ServiceImportStatus
 from isthmus.api.meta import Condition, ObjectMeta
+from isthmus.kube.events import Recorder
 from isthmus.mcs.rules import conditions, constituent, exporting, hints, importing, merge, names, ports, slices
 
 SOUND = "sound"
@@ -236,6 +237,37 @@ def slices_unannounced() -> None:
     changed(conditions, "import_status", silent)
 
 
+def held_imports() -> None:
+    """Imports have a finalizer that nobody takes off."""
+
+    def held(sound: Callable[..., ServiceImport], *args: object) -> ServiceImport:
+        made = sound(*args)
+        metadata = msgspec.structs.replace(made.metadata, finalizers=("broken.test/held",))
+        return msgspec.structs.replace(made, metadata=metadata)
+
+    changed(importing, "_service_import", held)
+
+
+def first_type() -> None:
+    """An import keeps the type that it had first."""
+    first: dict[tuple[str, str], str] = {}
+
+    def merged(sound: Callable[..., merge.Merged | None], *args: object, **more: object) -> merge.Merged | None:
+        found = sound(*args, **more)
+        return found and replace(found, type=first.setdefault((found.namespace, found.name), found.type))
+
+    changed(merge, "merge", merged)
+
+
+def events_elsewhere() -> None:
+    """Events are about the Service."""
+
+    def emit(sound: Sound, recorder: Recorder, about: ObjectReference, **more: object) -> object:
+        return sound(recorder, msgspec.structs.replace(about, api_version="v1", kind="Service"), **more)
+
+    changed(Recorder, "emit", emit)
+
+
 BROKEN = (
     Broken("precedence by cluster name", ("E-54",), by_cluster_name),
     Broken("union of labels", ("C-3", "E-51"), union_of_labels),
@@ -248,7 +280,10 @@ BROKEN = (
     Broken("endpoints of a cluster without export", ("E-30",), without_export),
     Broken("headless without ipFamilies", ("C-25",), no_families_of_headless),
     Broken("slices without managed-by", ("C-16",), unmanaged),
-    Broken("slices not announced", ("C-28",), slices_unannounced),
+    Broken("slices not announced", ("E-43",), slices_unannounced),
+    Broken("imports held by a finalizer", ("E-45",), held_imports),
+    Broken("a type that never changes", ("E-46",), first_type),
+    Broken("Events about another object", ("E-47",), events_elsewhere),
     Broken("another clusterset IP on conflict", ("E-32",), new_address_on_conflict),
     Broken("unready endpoints lead", ("E-29",), unready_too),
     Broken("labels of the Service exported", ("E-38",), labels_of_the_service),

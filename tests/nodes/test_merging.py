@@ -48,6 +48,40 @@ async def test_a_port_that_goes_by_two_names_leads_to_everybody(east: Site, west
         await site.wait_answers(prod, f"two-names.{prod}.svc.clusterset.local", 80, EVERYBODY)
 
 
+@pytest.mark.requirement("MCS-61", "MCS-91")
+async def test_an_unnamed_port_beside_a_named_one_is_served_and_only_the_named_one_has_a_service_record(
+    east: Site, west: Site, prod: str
+) -> None:
+    unnamed = {"port": 80, "targetPort": pods.PORT}
+    named = {**port("echo", 81), "protocol": "UDP"}
+    await one_after_the_other(prod, "unnamed", east, west, ({"ports": [unnamed]}, {"ports": [named]}))
+    name = f"unnamed.{prod}.svc.clusterset.local"
+    for site in (east, west):
+        await site.wait_answers(prod, name, 80, EAST)
+        await site.wait_answers(prod, name, 81, WEST, udp=True)
+        await site.wait_names(prod, name, {f"0 100 81 {name}."}, kind="SRV")
+        item = await site.wait_import(prod, "unnamed")
+        assert item.spec is not None
+        assert [each.name for each in item.spec.ports] == ["", "echo"]
+
+
+@pytest.mark.requirement("MCS-60", "MCS-86", "MCS-103")
+async def test_each_port_of_a_headless_service_has_records_of_the_clusters_that_have_it(
+    east: Site, west: Site, prod: str
+) -> None:
+    fields: tuple[Fields, Fields] = (
+        {"clusterIP": "None", "ports": [port("http", 80)]},
+        {"clusterIP": "None", "ports": [port("http", 80), port("metrics", 9000)]},
+    )
+    await one_after_the_other(prod, "heads", east, west, fields)
+    name = f"heads.{prod}.svc.clusterset.local"
+    (own,) = [await west.pod_addresses(prod, pod) for pod in WEST]
+    targets = {f"{address.replace('.', '-').replace(':', '-')}.west.{name}." for address in own}
+    for site in (east, west):
+        await site.wait_names(prod, f"_metrics._tcp.{name}", {f"0 100 9000 {each}" for each in targets}, kind="SRV")
+        await site.wait_condition(prod, "heads", "Conflict", "True/PortConflict")
+
+
 @pytest.mark.requirement("MCS-42", "MCS-51", "MCS-52")
 async def test_the_older_export_says_that_a_service_has_an_address(east: Site, west: Site, prod: str) -> None:
     fields: tuple[Fields, Fields] = ({}, {"clusterIP": "None"})

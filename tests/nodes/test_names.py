@@ -59,8 +59,10 @@ async def test_a_service_has_its_clusterset_addresses_under_its_name(east: Site,
         assert (code, said.split()) == (0, [first])
 
 
-@pytest.mark.requirement("MCS-83", "MCS-87", "MCS-92", "MCS-102")
-async def test_named_ports_have_service_records(east: Site, west: Site, prod: str) -> None:
+@pytest.mark.requirement("MCS-83", "MCS-87", "MCS-92", "MCS-93", "MCS-97", "MCS-102")
+async def test_named_ports_have_service_records_with_the_addresses_beside_them(
+    east: Site, west: Site, prod: str
+) -> None:
     await east.offer(prod, "ports")
     await east.export(prod, "ports")
     name = f"ports.{prod}.svc.{ZONE}"
@@ -69,6 +71,43 @@ async def test_named_ports_have_service_records(east: Site, west: Site, prod: st
         await site.wait_names(prod, f"_echo._udp.{name}", {f"0 100 81 {name}."}, kind="SRV")
         await site.wait_names(prod, name, {f"0 100 80 {name}.", f"0 100 81 {name}."}, kind="SRV")
         assert await site.look_up(prod, f"_echo._tcp.{name}", "SRV") == set()
+        item = await site.wait_import(prod, "ports")
+        assert item.spec is not None
+        beside = await dig(site, prod, "+noall", "+additional", "SRV", f"_http._tcp.{name}.")
+        assert {line.split()[-1] for line in beside.splitlines()} == set(item.spec.ips)
+        # Where nothing is but names below, resolvers are not told that there are none.
+        above = (f"_tcp.{name}", f"{prod}.svc.{ZONE}", f"svc.{ZONE}", ZONE)
+        assert [await status(site, prod, each) for each in above] == ["NOERROR"] * len(above)
+        assert await status(site, prod, f"_sctp.{name}") == "NXDOMAIN"
+
+
+async def dig(site: Site, namespace: str, *words: str) -> str:
+    """What dig prints."""
+    code, said = await site.run(namespace, "client", "dig", "+timeout=2", "+tries=2", *words)
+    assert code == 0, said
+    return said
+
+
+async def status(site: Site, namespace: str, name: str) -> str:
+    """Whether a resolver is told that a name exists."""
+    said = await dig(site, namespace, "+noall", "+comments", f"{name}.")
+    return said.partition("status: ")[2].partition(",")[0]
+
+
+@pytest.mark.requirement("MCS-106")
+async def test_an_answer_too_large_for_udp_says_so_and_is_whole_over_tcp(east: Site, west: Site, prod: str) -> None:
+    numbers = range(8000, 8012)
+    ports = [{"name": f"p{number}", "port": number, "targetPort": pods.PORT} for number in numbers]
+    await east.offer(prod, "wide", ports=ports)
+    await east.export(prod, "wide")
+    name = f"wide.{prod}.svc.{ZONE}"
+    everything = {f"0 100 {number} {name}." for number in numbers}
+    for site in (east, west):
+        # Stock dig asks again over TCP.
+        await site.wait_names(prod, name, everything, kind="SRV")
+        plain = ("+noedns", "+ignore", "+noall", "+comments", "SRV", f"{name}.")
+        flags = (await dig(site, prod, *plain)).partition("flags: ")[2].partition(";")[0]
+        assert "tc" in flags.split()
 
 
 @pytest.mark.requirement("MCS-80")
@@ -116,7 +155,7 @@ async def test_cluster_local_names_mean_the_own_cluster_only(east: Site, west: S
         assert {line.split()[0] for line in said.splitlines()} == {local[site.name][0]}
 
 
-@pytest.mark.requirement("MCS-18", "MCS-84", "MCS-85", "MCS-86", "MCS-70", "MCS-88", "MCS-98")
+@pytest.mark.requirement("MCS-18", "MCS-84", "MCS-85", "MCS-86", "MCS-70", "MCS-88", "MCS-97", "MCS-98", "MCS-103")
 async def test_a_headless_service_of_stateful_sets_has_names_for_every_pod_of_every_cluster(
     east: Site, west: Site, prod: str, db: dict[str, dict[str, list[str]]]
 ) -> None:
@@ -133,6 +172,7 @@ async def test_a_headless_service_of_stateful_sets_has_names_for_every_pod_of_ev
                 await site.wait_names(prod, f"{pod}.{cluster}.{name}", {second}, kind="AAAA")
                 assert await site.ask(prod, f"{pod}.{cluster}.{name}", pods.PORT) == {pod: 1}
             assert await site.look_up(prod, f"{cluster}.{name}") == set()
+            assert await status(site, prod, f"{cluster}.{name}") == "NOERROR"
 
 
 @pytest.mark.requirement("MCS-84", "MCS-70")

@@ -6,7 +6,7 @@ import pytest
 
 from isthmus.testing.waiting import eventually
 from tests.nodes.site import NOBODY, Site
-from tests.nodes.test_traffic import EAST, EVERYBODY, WEST, addresses, export
+from tests.nodes.test_traffic import EAST, WEST, addresses, export
 
 FEW, MANY = 10, 30
 
@@ -70,15 +70,8 @@ async def test_internal_traffic_policy_local_reaches_nobody_where_there_is_no_ow
         await west.wait_answers(prod, address, 80, {NOBODY})
 
 
-@pytest.mark.requirement("MCS-40")
-async def test_internal_traffic_policy_cluster_reaches_everybody(east: Site, west: Site, prod: str) -> None:
-    await export(prod, "outside", east, west, internalTrafficPolicy="Cluster")
-    for site in (east, west):
-        await site.wait_answers(prod, (await addresses(site, prod, "outside"))[0], 80, EVERYBODY)
-
-
 @pytest.mark.requirement("MCS-41", "MCS-73")
-@pytest.mark.parametrize("distribution", ["PreferClose", "PreferSameZone", "PreferSameNode"])
+@pytest.mark.parametrize("distribution", ["PreferClose", "PreferSameNode"])
 async def test_traffic_prefers_what_is_near_and_goes_far_where_nothing_is(
     east: Site, west: Site, prod: str, distribution: str
 ) -> None:

@@ -119,8 +119,10 @@ async def test_an_external_name_is_refused_with_the_reason(east: Site, west: Sit
         await throughout(nameless, seconds=1.0)
 
 
-@pytest.mark.requirement("MCS-24")
-async def test_a_namespace_that_comes_later_gets_what_is_exported(east: Site, west: Site, prod: str) -> None:
+@pytest.mark.requirement("MCS-24", "MCS-25", "MCS-104")
+async def test_a_namespace_gets_what_is_exported_when_it_comes_and_nothing_while_it_goes(
+    east: Site, west: Site, prod: str
+) -> None:
     later = f"{prod}-later"
     await east.namespace(later)
     await east.make(later, pods.answering(later, "late", {"app": "shop"}))
@@ -129,8 +131,16 @@ async def test_a_namespace_that_comes_later_gets_what_is_exported(east: Site, we
     assert await west.look_up(prod, f"shop.{later}.svc.clusterset.local") == set()
     await west.namespace(later)
     await west.wait_answers(prod, f"shop.{later}.svc.clusterset.local", 80, {"late"})
-    for site in (east, west):
-        await site.client.delete(NAMESPACES, later)
+    # While it hangs in its end, it has nothing of the set; the others have what they had.
+    held = {"metadata": {"name": "held", "finalizers": ["test.dev/held"]}, "spec": {"ports": [{"port": 1}]}}
+    await west.client.apply(SERVICES, held, namespace=later, options=BY_HAND)
+    await west.client.delete(NAMESPACES, later)
+    await west.wait_no_import(later, "shop")
+    await west.wait_names(prod, f"shop.{later}.svc.clusterset.local", set())
+    assert [each.metadata.name for each in (await west.client.list(SERVICES, namespace=later)).items] == ["held"]
+    await east.wait_answers(prod, f"shop.{later}.svc.clusterset.local", 80, {"late"})
+    await west.client.merge_patch(SERVICES, "held", {"metadata": {"finalizers": None}}, namespace=later)
+    await east.client.delete(NAMESPACES, later)
 
 
 @pytest.mark.requirement("MCS-19", "MCS-25", "MCS-33", "MCS-69", "MCS-46")

@@ -128,6 +128,12 @@ class NodeCluster:
         """Stop one part in its tracks, or let it go on."""
         os.kill(self.process_of(part), signal.SIGSTOP if frozen else signal.SIGCONT)
 
+    def freeze_all(self, *, frozen: bool = True) -> None:
+        """Stop everything on the node in its tracks, its pods too, or let it go on."""
+        for process in _all_below(self.init):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGSTOP if frozen else signal.SIGCONT)
+
     def cut(self, *, cut: bool = True) -> None:
         """Pull the node's cable, or put it back."""
         cut_cable(self._bridge, self.name, cut=cut)
@@ -233,3 +239,10 @@ def _children(process: int) -> list[int]:
     with contextlib.suppress(OSError):
         return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
     return []
+
+
+def _all_below(process: int) -> Iterator[int]:
+    """A process, then all that it has started: whoever is stopped before its children are read gets no more of them."""
+    yield process
+    for child in _children(process):
+        yield from _all_below(child)

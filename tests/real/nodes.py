@@ -102,6 +102,9 @@ class Clusters(Protocol):
     def get(self, *names: str) -> list[NodeCluster]:
         """The clusters of those names."""
 
+    def give_back(self, name: str) -> None:
+        """Say that a cluster is needed no more."""
+
 
 class NodeClusters:
     """Clusters by name, started when first asked for, their pods within reach of each other."""
@@ -128,6 +131,10 @@ class NodeClusters:
         """The clusters of those names; those that are not there yet are started, all at once."""
         self._start({name: 0 for name in names if name not in self._clusters})
         return [self._clusters[name] for name in names]
+
+    def give_back(self, name: str) -> None:
+        """End a cluster; asked for again, it goes on with what it had."""
+        self._clusters.pop(name).stop()
 
     def overlapping(self) -> tuple[NodeCluster, NodeCluster]:
         """Two clusters, left and right, with the same pod and service ranges and no way between their pods."""
@@ -175,6 +182,9 @@ class KeptClusters:
         if absent := sorted(set(names) - set(facts["clusters"])):
             raise LookupError(f"not up: {', '.join(absent)}. Type: python -m tests.real.nodes up {' '.join(names)}")
         return [_cluster(self.folder, facts["bridge"], facts["clusters"][name], name) for name in names]
+
+    def give_back(self, name: str) -> None:
+        """Leave it as it is: it is kept."""
 
 
 def _cluster(folder: Path, bridge: int, numbers: Sequence[int], name: str) -> NodeCluster:

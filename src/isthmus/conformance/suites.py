@@ -8,6 +8,7 @@ from isthmus.api.scheme import Manifest, Resource
 from isthmus.conformance.about import kind, properties
 from isthmus.conformance.declared import Check, checks_of
 from isthmus.conformance.mcs import (
+    changing,
     conflicts,
     connectivity,
     dns,
@@ -30,7 +31,7 @@ def as_written(resource: Resource[T]) -> Resource[Manifest]:
 
 SUITES: Final[dict[str, tuple[Check, ...]]] = {
     "mcs": checks_of(
-        service_import, endpoint_slice, connectivity, dns, traffic, endpoints, names, life, conflicts, rights
+        service_import, endpoint_slice, connectivity, dns, traffic, endpoints, names, life, changing, conflicts, rights
     ),
     "about": checks_of(kind, properties),
 }

@@ -1,4 +1,4 @@
-"""C-1 to C-15 and C-28: what a ServiceImport says, and when there is one (upstream: service_import)."""
+"""C-1 to C-15: what a ServiceImport says, and when there is one (upstream: service_import)."""
 
 from ipaddress import ip_address
 
@@ -258,20 +258,6 @@ async def conflicting_types(scene: Scene) -> None:
 
 async def _is_cluster_set_ip(place: Place) -> None:
     await place.imports("type ClusterSetIP", lambda one: one.spec.type == "ClusterSetIP")
-
-
-@check(
-    "C-28",
-    "A ServiceImport should publish whether its EndpointSlice objects are present",
-    "Required EndpointSlice",
-    "MCS-29",
-)
-async def slices_announced(scene: Scene) -> None:
-    """In every cluster, whichever it is."""
-    await scene.exported()
-    await scene.everywhere(
-        lambda place: place.imports("endpointSliceObjects Present or Absent", lambda one: bool(announced(one)))
-    )
 
 
 def announced(seen: Imported) -> str:
