@@ -25,6 +25,7 @@ from isthmus.cli.hubs import Hub, hub_options
 from isthmus.cli.output import Column, fields, output_option, show_list, show_one, table_of
 from isthmus.errors import Invalid, NotFound, Refused
 from isthmus.inventory.rules.standing import standing
+from isthmus.kit.moments import count_in, in_utc
 from isthmus.kube.client import Client, ListOptions
 from isthmus.kube.informer import Informer
 
@@ -121,7 +122,7 @@ def _row(member: Member, lease: Lease | None) -> Manifest:
         "lastSeen": _moment(last_seen(lease, status.clock_difference)),
         "clockDifference": status.clock_difference,
         "exports": sum(each.count for each in status.exports.namespaces.values()),
-        "imports": int(counted) if counted.isdecimal() else None,
+        "imports": count_in(counted),
         "joined": _moment(spec.joined_at),
         "server": spec.server,
         "answers": status.probe.answered if status.probe is not None else None,
@@ -133,12 +134,10 @@ def _row(member: Member, lease: Lease | None) -> Manifest:
 
 def last_seen(lease: Lease | None, difference: int | None) -> datetime | None:
     """When the member renewed its Lease, by the hub's clock; None where there is none, or no moment in it."""
-    if lease is None or not lease.spec.renew_time:
-        return None
+    renewed = in_utc(lease.spec.renew_time) if lease is not None else None
     try:
-        renewed = datetime.fromisoformat(lease.spec.renew_time)
-        return renewed.astimezone(UTC) - timedelta(seconds=difference or 0)
-    except (ValueError, OverflowError):
+        return renewed - timedelta(seconds=difference or 0) if renewed is not None else None
+    except OverflowError:
         return None
 
 
@@ -228,4 +227,5 @@ def _ago(moment: str) -> str:
 
 
 def _moment(moment: datetime | None) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment is not None else ""
+    known = in_utc(moment)
+    return known.strftime("%Y-%m-%dT%H:%M:%SZ") if known is not None else ""
