@@ -283,6 +283,7 @@ OVERSIZED: Final = (
     Attack("10,001 namespaces", own_status(exports={"epoch": 1, "namespaces": {
         f"n{n}": {"count": 1, "digest": "d"} for n in range(10_001)}})),
     Attack("an epoch below zero", own_status(exports={"epoch": -1})),
+    Attack("a version that clears the screen", own_status(kubernetesVersion="v1\x1b[2J")),
 )  # fmt: skip
 
 # Of the account for Works: it may nothing but its own Lease.
@@ -313,6 +314,7 @@ BOOTSTRAP: Final = tuple(
         ("approving oneself", lambda c, s: c.merge_patch(JOIN_REQUESTS, s.ticket.name, {"status": {
             "phase": "Approved"}}, namespace=MEMBERS_NAMESPACE, subresource="status")),
         ("another cluster by the same token", ticket(uid="u-other")),
+        ("a UID of several lines", ticket(uid="u-applicant\nUID: u-victim")),
         ("another name by the same token", ticket(cluster=VICTIM)),
         ("another set by the same token", ticket(set=OTHER_SET)),
         ("a second request", create(JOIN_REQUESTS, named("join-0123456789") | {"spec": {

@@ -64,6 +64,8 @@ FULL_LABELS = {
 }
 
 Label = Annotated[str, Meta(max_length=63)]
+# A UID, a version: whatever people judge by has no room for anything that they cannot see.
+Visible = Annotated[str, Meta(max_length=63, extra_json_schema={"pattern": "^[!-~]*$"})]
 Short = Annotated[str, Meta(max_length=253)]
 Address = Annotated[str, Meta(max_length=2048)]
 Authority = Annotated[str, Meta(max_length=65_536)]
@@ -136,8 +138,8 @@ class ClusterFacts(Wire):
 class MemberStatus(Wire):
     """Written wholly by the member's agent."""
 
-    agent_version: Label = ""
-    kubernetes_version: Label = ""
+    agent_version: Visible = ""
+    kubernetes_version: Visible = ""
     rules_version: Annotated[int, Meta(ge=0)] = 0
     # The region that all nodes share, else empty: two clusters' zones are only compared within one region.
     region: Label = ""
@@ -262,11 +264,11 @@ class JoinRequestSpec(Wire):
     cluster: Annotated[str, Meta(max_length=50)]
     set: Label
     # Of its namespace kube-system: by it a cluster that joins again is known.
-    uid: Annotated[str, Meta(min_length=1, max_length=63)]
+    uid: Annotated[Visible, Meta(min_length=1)]
     server: Address = ""
     certificate_authority: Authority = ""
-    kubernetes_version: Label = ""
-    agent_version: Label = ""
+    kubernetes_version: Visible = ""
+    agent_version: Visible = ""
     pod_ranges: Annotated[tuple[Label, ...], Meta(max_length=100)] = ()
     # Its agent dials in at the hub's tunnel: nobody else reaches its address.
     tunnel: bool = False
