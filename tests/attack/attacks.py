@@ -260,13 +260,17 @@ OVERSIZED: Final = (
     Attack("101 endpoints", apply(EXPORTED_SERVICES, export(MINE, **slices(101)))),
     Attack("101 slices", apply(EXPORTED_SERVICES, export(MINE, slices=[{"addressType": "IPv4"}] * 101))),
     Attack("257 ports", apply(EXPORTED_SERVICES, export(MINE, ports=[{"port": n + 1} for n in range(257)]))),
-    Attack("101 addresses of one endpoint", apply(EXPORTED_SERVICES, export(MINE, slices=[
-        {"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"] * 101}]}]))),
+    Attack("two addresses of one endpoint", apply(EXPORTED_SERVICES, export(MINE, slices=[
+        {"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"] * 2}]}]))),
+    Attack("600 ports of many slices", apply(EXPORTED_SERVICES, export(MINE, slices=[
+        {"addressType": "IPv4", "ports": [{"port": n + 1} for n in range(6)]}] * 100))),
     Attack("a port's long name", apply(EXPORTED_SERVICES, export(MINE, ports=[{"port": 1, "name": LONG}]))),
     Attack("65 exported labels", apply(EXPORTED_SERVICES, export(MINE, exportedLabels={
         f"k{n}": "" for n in range(65)}))),
-    Attack("300 KB of exported annotations", apply(EXPORTED_SERVICES, export(MINE, exportedAnnotations={
-        f"k{n}": "v" * 60_000 for n in range(5)}))),
+    Attack("66 KB of exported annotations", apply(EXPORTED_SERVICES, export(MINE, exportedAnnotations={
+        f"k{n}": "v" * 33_000 for n in range(2)}))),
+    Attack("66 KB of exported annotations in 33,000 letters", apply(EXPORTED_SERVICES, export(MINE,
+        exportedAnnotations={"k": "ä" * 33_000}))),
     Attack("17 labels", apply(EXPORTED_SERVICES, with_metadata(export(MINE), labels=export(MINE)["metadata"]["labels"]
         | {f"l{n}": "" for n in range(17)}))),
     Attack("9 KB of annotations", apply(EXPORTED_SERVICES, with_metadata(export(MINE), annotations={"a": "v" * 9000}))),

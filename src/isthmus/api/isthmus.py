@@ -52,11 +52,14 @@ MAX_PORTS = 256
 MAX_KEYS = 64
 MAX_SLICES = 100
 MAX_ENDPOINTS = 1000
-MAX_ADDRESSES = 100
+# kube-proxy uses the first alone, and Kubernetes gives the others no meaning.
+MAX_ADDRESSES = 1
 MAX_CHUNKS = 1000
+MAX_GATEWAYS = 16
 MAX_PROPERTIES = 256
-# Exports of one member, unless its Member says otherwise.
+# Exports of one member, and bytes of them with their endpoints, unless its Member says otherwise.
 MAX_EXPORTS = 5000
+MAX_EXPORT_BYTES = 64 * 1024 * 1024
 # On the account of a member that has stored as many as it may, by the resource that it may create no more of.
 FULL_LABELS = {
     "exportedservices": "isthmus.dev/full-of-exports",
@@ -93,8 +96,9 @@ class MemberSpec(Wire):
     certificate_authority: Authority = ""
     # The proxy by which others reach that address, where they cannot reach it themselves.
     proxy_url: Address = msgspec.field(default="", name="proxyURL")
-    # How many exports the hub takes of it.
+    # How many exports the hub takes of it, and how large they may be together.
     max_exports: Annotated[int, Meta(ge=0)] = MAX_EXPORTS
+    max_export_bytes: Annotated[int, Meta(ge=0)] = MAX_EXPORT_BYTES
     health: Health = Health()
 
 
@@ -166,7 +170,8 @@ class Member(Object):
 class ExportedEndpoint(Wire):
     """One backend, without what names objects of its own cluster (MCS-73)."""
 
-    addresses: Annotated[tuple[Label, ...], Meta(max_length=MAX_ADDRESSES)]
+    # What agents of former versions stored is longer, and still read.
+    addresses: Annotated[tuple[Label, ...], Meta(extra_json_schema={"maxItems": MAX_ADDRESSES})]
     ready: bool = True
     serving: bool | None = None
     terminating: bool | None = None
@@ -192,7 +197,7 @@ class Chunks(Wire):
 class Via(Wire):
     """The gateway that leads to the backends, where pod networks do not reach each other."""
 
-    addresses: Annotated[tuple[Short, ...], Meta(max_length=MAX_ADDRESSES)] = ()
+    addresses: Annotated[tuple[Short, ...], Meta(max_length=MAX_GATEWAYS)] = ()
     port: int = 0
 
 
