@@ -109,6 +109,16 @@ def own_status(**status: object) -> Attempt:
     return patch(MEMBERS, MALLORY, {"status": status}, subresource="status")
 
 
+def older_rules(**status: object) -> Attempt:
+    """What the whole set would merge by, after all know better."""
+
+    async def attempt(c: Client, stage: Stage) -> object:
+        await own_status(rulesVersion=2)(c, stage)
+        return await own_status(**status)(c, stage)
+
+    return attempt
+
+
 def binding(role: str) -> Manifest:
     group = ROLES.group
     user = f"system:serviceaccount:{MEMBERS_NAMESPACE}:{MALLORY}"
@@ -252,6 +262,8 @@ FORGERIES: Final = (
         MEMBERS_NAMESPACE)),
     Attack("an address that is none", apply(EXPORTED_SERVICES, export(MINE, slices=[
         {"addressType": "DNS", "endpoints": []}]))),
+    Attack("older rules for the whole set", older_rules(rulesVersion=1)),
+    Attack("no rules, and older ones then", older_rules(rulesVersion=None)),
     Attack("a moment that is none", apply(EXPORTED_SERVICES, export(MINE, created="long ago"))),
     Attack("a type that is none", apply(EXPORTED_SERVICES, export(MINE, type="ExternalName"))),
 )  # fmt: skip

@@ -79,6 +79,7 @@ def hub_policies(*, hub: str = HUB_USER) -> tuple[Manifest, ...]:
             (
                 _short_keys("object.?status.?properties", 253),
                 _short_keys("object.?status.?exports.?namespaces", 63),
+                _RULES_GO_ON,
             ),
         ),
         *policy(
@@ -258,6 +259,13 @@ def _identity_policies() -> tuple[Manifest, ...]:
     )
 
 
+_RULES: Final = {side: f"{side}.?status.?rulesVersion.orValue(0)" for side in ("object", "oldObject")}
+# All merge by the oldest rules that are known somewhere: nobody has the set go back and forth.
+_RULES_GO_ON: Final = Check(
+    f"!{IS_MEMBER} || {_RULES['object']} >= {_RULES['oldObject']}",
+    says=f"'status.rulesVersion of member ' + object.metadata.name + ' was ' + string({_RULES['oldObject']}) + "
+    "': for an older agent, an admin of the hub has to set it back (kubectl patch --subresource status)'",
+)
 _OWN_NAME: Final = Check(
     "variables.member != '' && variables.subject.metadata.name.startsWith(variables.member + '.')",
     says="variables.member == '' ? 'only members write exports' : 'member ' + variables.member "
