@@ -60,7 +60,10 @@ class Sized(Object):
 
     def __post_init__(self) -> None:
         """Measure what is not kept; a copy has nothing left to measure."""
-        force_setattr(self, "size", len(self.spec) + len(self.metadata.managed_fields) or self.size)
+        if not len(self.spec):
+            return
+        notes = sum(len(key) + len(value) for key, value in self.metadata.annotations.items())
+        force_setattr(self, "size", len(self.spec) + len(self.metadata.managed_fields) + notes)
         force_setattr(self, "spec", _NOTHING)
         force_setattr(self.metadata, "managed_fields", _NOTHING)
 
