@@ -109,6 +109,16 @@ def own_status(**status: object) -> Attempt:
     return patch(MEMBERS, MALLORY, {"status": status}, subresource="status")
 
 
+def older_rules(**status: object) -> Attempt:
+    """What the whole set would merge by, after all know better."""
+
+    async def attempt(c: Client, stage: Stage) -> object:
+        await own_status(rulesVersion=2)(c, stage)
+        return await own_status(**status)(c, stage)
+
+    return attempt
+
+
 def binding(role: str) -> Manifest:
     group = ROLES.group
     user = f"system:serviceaccount:{MEMBERS_NAMESPACE}:{MALLORY}"
@@ -252,6 +262,8 @@ FORGERIES: Final = (
         MEMBERS_NAMESPACE)),
     Attack("an address that is none", apply(EXPORTED_SERVICES, export(MINE, slices=[
         {"addressType": "DNS", "endpoints": []}]))),
+    Attack("older rules for the whole set", older_rules(rulesVersion=1)),
+    Attack("no rules, and older ones then", older_rules(rulesVersion=None)),
     Attack("a moment that is none", apply(EXPORTED_SERVICES, export(MINE, created="long ago"))),
     Attack("a type that is none", apply(EXPORTED_SERVICES, export(MINE, type="ExternalName"))),
 )  # fmt: skip
@@ -260,13 +272,17 @@ OVERSIZED: Final = (
     Attack("101 endpoints", apply(EXPORTED_SERVICES, export(MINE, **slices(101)))),
     Attack("101 slices", apply(EXPORTED_SERVICES, export(MINE, slices=[{"addressType": "IPv4"}] * 101))),
     Attack("257 ports", apply(EXPORTED_SERVICES, export(MINE, ports=[{"port": n + 1} for n in range(257)]))),
-    Attack("101 addresses of one endpoint", apply(EXPORTED_SERVICES, export(MINE, slices=[
-        {"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"] * 101}]}]))),
+    Attack("two addresses of one endpoint", apply(EXPORTED_SERVICES, export(MINE, slices=[
+        {"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"] * 2}]}]))),
+    Attack("600 ports of many slices", apply(EXPORTED_SERVICES, export(MINE, slices=[
+        {"addressType": "IPv4", "ports": [{"port": n + 1} for n in range(6)]}] * 100))),
     Attack("a port's long name", apply(EXPORTED_SERVICES, export(MINE, ports=[{"port": 1, "name": LONG}]))),
     Attack("65 exported labels", apply(EXPORTED_SERVICES, export(MINE, exportedLabels={
         f"k{n}": "" for n in range(65)}))),
-    Attack("300 KB of exported annotations", apply(EXPORTED_SERVICES, export(MINE, exportedAnnotations={
-        f"k{n}": "v" * 60_000 for n in range(5)}))),
+    Attack("66 KB of exported annotations", apply(EXPORTED_SERVICES, export(MINE, exportedAnnotations={
+        f"k{n}": "v" * 33_000 for n in range(2)}))),
+    Attack("66 KB of exported annotations in 33,000 letters", apply(EXPORTED_SERVICES, export(MINE,
+        exportedAnnotations={"k": "ä" * 33_000}))),
     Attack("17 labels", apply(EXPORTED_SERVICES, with_metadata(export(MINE), labels=export(MINE)["metadata"]["labels"]
         | {f"l{n}": "" for n in range(17)}))),
     Attack("9 KB of annotations", apply(EXPORTED_SERVICES, with_metadata(export(MINE), annotations={"a": "v" * 9000}))),
@@ -283,6 +299,7 @@ OVERSIZED: Final = (
     Attack("10,001 namespaces", own_status(exports={"epoch": 1, "namespaces": {
         f"n{n}": {"count": 1, "digest": "d"} for n in range(10_001)}})),
     Attack("an epoch below zero", own_status(exports={"epoch": -1})),
+    Attack("a version that clears the screen", own_status(kubernetesVersion="v1\x1b[2J")),
 )  # fmt: skip
 
 # Of the account for Works: it may nothing but its own Lease.
@@ -313,6 +330,7 @@ BOOTSTRAP: Final = tuple(
         ("approving oneself", lambda c, s: c.merge_patch(JOIN_REQUESTS, s.ticket.name, {"status": {
             "phase": "Approved"}}, namespace=MEMBERS_NAMESPACE, subresource="status")),
         ("another cluster by the same token", ticket(uid="u-other")),
+        ("a UID of several lines", ticket(uid="u-applicant\nUID: u-victim")),
         ("another name by the same token", ticket(cluster=VICTIM)),
         ("another set by the same token", ticket(set=OTHER_SET)),
         ("a second request", create(JOIN_REQUESTS, named("join-0123456789") | {"spec": {

@@ -81,6 +81,13 @@ async def test_a_member_can_still_do_what_is_its_own(act: Act, stage: Stage) -> 
     await mallory.merge_patch(LEASES, MALLORY, {"spec": {"holderIdentity": "m"}}, namespace=MEMBERS_NAMESPACE)
 
 
+async def test_an_admin_of_the_hub_lets_an_older_agent_report(act: Act) -> None:
+    mallory, root = await act(MALLORY), await act(ROOT)
+    for client, version in ((mallory, 2), (root, 0), (mallory, 1)):
+        status = {"status": {"rulesVersion": version}}
+        await client.merge_patch(MEMBERS, MALLORY, status, namespace=SET, subresource="status")
+
+
 async def test_metadata_that_only_the_server_writes_cannot_be_forged(act: Act, ledger: list[Row], kind: str) -> None:
     mallory, root = await act(MALLORY), await act(ROOT)
     forged = {"metadata": {"uid": "u-victim", "creationTimestamp": "1970-01-01T00:00:00Z", "generation": 99}}

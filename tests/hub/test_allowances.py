@@ -11,7 +11,7 @@ from isthmus.api.isthmus import EXPORTED_SERVICES, FULL_LABELS, MEMBERS, MEMBERS
 from isthmus.errors import Refused
 from isthmus.hub.allowances import allowances
 from isthmus.install.roles import HUB_USER, MEMBER_ACCOUNT_PREFIX
-from isthmus.kube.client import Client
+from isthmus.kube.client import Client, WriteOptions
 from isthmus.kube.informer import Informer
 from isthmus.testing.waiting import eventually
 from tests.install.conftest import BY_HAND, EAST, SET, WEST, Kept, Secured, act, kept, refused, root, secured
@@ -62,8 +62,9 @@ async def emptied(root: Client) -> AsyncIterator[None]:
     await allow(root, None)
 
 
-async def put(client: Client, name: str) -> None:
-    await client.apply(EXPORTED_SERVICES, export(name), namespace=SET, options=BY_HAND)
+async def put(client: Client, name: str, note: str = "") -> None:
+    wanted = export(name, exportedAnnotations={"note": note} if note else {})
+    await client.apply(EXPORTED_SERVICES, wanted, namespace=SET, options=BY_HAND)
 
 
 @pytest.mark.usefixtures("emptied")
@@ -106,6 +107,27 @@ async def test_what_was_stored_unseen_goes_the_newest_first(act: Act, root: Clie
     async with holding(await act(HUB_USER)):
         await eventually(lambda: is_taken(east, "east.team.more"), what="more are let in")
     assert not await is_marked(root)
+
+
+@pytest.mark.usefixtures("emptied")
+async def test_who_has_stored_as_much_as_it_may_is_refused_more_until_there_is_room(act: Act, root: Client) -> None:
+    east = await act(f"{MEMBER_ACCOUNT_PREFIX}east")
+    await root.merge_patch(MEMBERS, "east", {"spec": {"maxExportBytes": 100_000}}, namespace=SET)
+    names = [f"east.team.{name}" for name in "abcd"]
+    async with holding(await act(HUB_USER)):
+        for name in names:
+            await put(east, name, "v" * 30_000)
+        await eventually(lambda: is_refused(east, "east.team.more"), what="there is no room, however small it is")
+        await eventually(lambda: has(root, set(names)), what="what filled it up is kept, what came later is not")
+        await refused(put(east, "east.team.more"), MAY)
+        # What others own of one's object is stored too.
+        owned = export(names[0], exportedLabels={f"{'n' * 300}{key}": "" for key in range(60)})
+        for number in range(5):
+            await east.apply(EXPORTED_SERVICES, owned, namespace=SET, options=WriteOptions(f"m{number}", force=True))
+        await eventually(lambda: has(root, {names[0]}), what="of what has grown, the oldest is left")
+        await east.delete(EXPORTED_SERVICES, names[0], namespace=SET)
+        await eventually(lambda: is_taken(east, "east.team.more"), what="there is room again")
+    await root.merge_patch(MEMBERS, "east", {"spec": {"maxExportBytes": None}}, namespace=SET)
 
 
 async def has(root: Client, names: set[str]) -> bool:

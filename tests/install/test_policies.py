@@ -132,7 +132,7 @@ LONG = "n" * 400
         pytest.param(export("east.team.shop", exportedLabels={LONG: ""}), "key longer", id="a label's long key"),
         pytest.param(
             export("east.team.shop", exportedAnnotations={f"k{n}": "v" * 60_000 for n in range(5)}),
-            "larger than 262144",
+            "larger than 65536",
             id="annotations too large together",
         ),
     ],

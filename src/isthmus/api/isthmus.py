@@ -52,11 +52,14 @@ MAX_PORTS = 256
 MAX_KEYS = 64
 MAX_SLICES = 100
 MAX_ENDPOINTS = 1000
-MAX_ADDRESSES = 100
+# kube-proxy uses the first alone, and Kubernetes gives the others no meaning.
+MAX_ADDRESSES = 1
 MAX_CHUNKS = 1000
+MAX_GATEWAYS = 16
 MAX_PROPERTIES = 256
-# Exports of one member, unless its Member says otherwise.
+# Exports of one member, and bytes of them with their endpoints, unless its Member says otherwise.
 MAX_EXPORTS = 5000
+MAX_EXPORT_BYTES = 64 * 1024 * 1024
 # On the account of a member that has stored as many as it may, by the resource that it may create no more of.
 FULL_LABELS = {
     "exportedservices": "isthmus.dev/full-of-exports",
@@ -64,6 +67,8 @@ FULL_LABELS = {
 }
 
 Label = Annotated[str, Meta(max_length=63)]
+# A UID, a version: whatever people judge by has no room for anything that they cannot see.
+Visible = Annotated[str, Meta(max_length=63, extra_json_schema={"pattern": "^[!-~]*$"})]
 Short = Annotated[str, Meta(max_length=253)]
 Address = Annotated[str, Meta(max_length=2048)]
 Authority = Annotated[str, Meta(max_length=65_536)]
@@ -91,8 +96,9 @@ class MemberSpec(Wire):
     certificate_authority: Authority = ""
     # The proxy by which others reach that address, where they cannot reach it themselves.
     proxy_url: Address = msgspec.field(default="", name="proxyURL")
-    # How many exports the hub takes of it.
+    # How many exports the hub takes of it, and how large they may be together.
     max_exports: Annotated[int, Meta(ge=0)] = MAX_EXPORTS
+    max_export_bytes: Annotated[int, Meta(ge=0)] = MAX_EXPORT_BYTES
     health: Health = Health()
 
 
@@ -136,8 +142,8 @@ class ClusterFacts(Wire):
 class MemberStatus(Wire):
     """Written wholly by the member's agent."""
 
-    agent_version: Label = ""
-    kubernetes_version: Label = ""
+    agent_version: Visible = ""
+    kubernetes_version: Visible = ""
     rules_version: Annotated[int, Meta(ge=0)] = 0
     # The region that all nodes share, else empty: two clusters' zones are only compared within one region.
     region: Label = ""
@@ -164,7 +170,8 @@ class Member(Object):
 class ExportedEndpoint(Wire):
     """One backend, without what names objects of its own cluster (MCS-73)."""
 
-    addresses: Annotated[tuple[Label, ...], Meta(max_length=MAX_ADDRESSES)]
+    # What agents of former versions stored is longer, and still read.
+    addresses: Annotated[tuple[Label, ...], Meta(extra_json_schema={"maxItems": MAX_ADDRESSES})]
     ready: bool = True
     serving: bool | None = None
     terminating: bool | None = None
@@ -190,7 +197,7 @@ class Chunks(Wire):
 class Via(Wire):
     """The gateway that leads to the backends, where pod networks do not reach each other."""
 
-    addresses: Annotated[tuple[Short, ...], Meta(max_length=MAX_ADDRESSES)] = ()
+    addresses: Annotated[tuple[Short, ...], Meta(max_length=MAX_GATEWAYS)] = ()
     port: int = 0
 
 
@@ -262,11 +269,11 @@ class JoinRequestSpec(Wire):
     cluster: Annotated[str, Meta(max_length=50)]
     set: Label
     # Of its namespace kube-system: by it a cluster that joins again is known.
-    uid: Annotated[str, Meta(min_length=1, max_length=63)]
+    uid: Annotated[Visible, Meta(min_length=1)]
     server: Address = ""
     certificate_authority: Authority = ""
-    kubernetes_version: Label = ""
-    agent_version: Label = ""
+    kubernetes_version: Visible = ""
+    agent_version: Visible = ""
     pod_ranges: Annotated[tuple[Label, ...], Meta(max_length=100)] = ()
     # Its agent dials in at the hub's tunnel: nobody else reaches its address.
     tunnel: bool = False

@@ -1,11 +1,12 @@
 """What stands in a table's cells: fields, ages, selectors, short lists."""
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeAlias
 
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver.kinds import Column
+from isthmus.kit.moments import in_utc
 
 Cell: TypeAlias = Callable[[Manifest, datetime], object]
 
@@ -37,11 +38,10 @@ def field(path: str, default: object = NONE) -> Cell:
 
 def age_of(moment: object, now: datetime) -> str:
     """How long ago, as kubectl says it: `59s`, `5m3s`, `2d4h`."""
-    try:
-        then = datetime.fromisoformat(str(moment))
-    except ValueError:
+    then = in_utc(str(moment))
+    if then is None:
         return "<invalid>" if moment else UNKNOWN
-    return duration(int((now - then.astimezone(UTC)).total_seconds()))
+    return duration(int((now - then).total_seconds()))
 
 
 def duration(seconds: int) -> str:

@@ -25,6 +25,7 @@ from isthmus.cli.hubs import Hub, hub_options
 from isthmus.cli.output import Column, fields, output_option, show_list, show_one, table_of
 from isthmus.errors import Invalid, NotFound, Refused
 from isthmus.inventory.rules.standing import standing
+from isthmus.kit.moments import count_in, in_utc
 from isthmus.kube.client import Client, ListOptions
 from isthmus.kube.informer import Informer
 
@@ -117,11 +118,12 @@ def _row(member: Member, lease: Lease | None) -> Manifest:
         "why": found.why,
         "version": status.kubernetes_version,
         "agentVersion": status.agent_version,
+        "rulesVersion": status.rules_version,
         "region": status.region,
         "lastSeen": _moment(last_seen(lease, status.clock_difference)),
         "clockDifference": status.clock_difference,
         "exports": sum(each.count for each in status.exports.namespaces.values()),
-        "imports": int(counted) if counted.isdecimal() else None,
+        "imports": count_in(counted),
         "joined": _moment(spec.joined_at),
         "server": spec.server,
         "answers": status.probe.answered if status.probe is not None else None,
@@ -133,12 +135,10 @@ def _row(member: Member, lease: Lease | None) -> Manifest:
 
 def last_seen(lease: Lease | None, difference: int | None) -> datetime | None:
     """When the member renewed its Lease, by the hub's clock; None where there is none, or no moment in it."""
-    if lease is None or not lease.spec.renew_time:
-        return None
+    renewed = in_utc(lease.spec.renew_time) if lease is not None else None
     try:
-        renewed = datetime.fromisoformat(lease.spec.renew_time)
-        return renewed.astimezone(UTC) - timedelta(seconds=difference or 0)
-    except (ValueError, OverflowError):
+        return renewed - timedelta(seconds=difference or 0) if renewed is not None else None
+    except OverflowError:
         return None
 
 
@@ -196,6 +196,7 @@ def _described(row: Manifest) -> list[tuple[str, object]]:
         ("Joined", row["joined"]),
         ("Kubernetes", row["version"]),
         ("Agent", row["agentVersion"]),
+        ("Merges by", f"rules {row['rulesVersion']}" if row["rulesVersion"] else ""),
         ("Clock", _clock(row["clockDifference"])),
         ("API server", f"{row['server'] or 'no published address'}, {answers}{since}"),
         ("Region", row["region"]),
@@ -228,4 +229,5 @@ def _ago(moment: str) -> str:
 
 
 def _moment(moment: datetime | None) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment is not None else ""
+    known = in_utc(moment)
+    return known.strftime("%Y-%m-%dT%H:%M:%SZ") if known is not None else ""

@@ -14,6 +14,7 @@ from isthmus.conformance.report import Outcome, Report, lines
 from isthmus.conformance.run import IMAGE, Options, run
 from isthmus.conformance.suites import SUITES
 from isthmus.errors import Invalid
+from isthmus.kit.text import printable
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 EPILOG = "Example:  isthmus conformance mcs --contexts east,west --report report.yaml"
@@ -131,7 +132,7 @@ async def _broken_off_in_order(wanted: Options) -> Report:
 
 def _show(report: Report) -> None:
     for line in lines(report.results):
-        click.echo(line)
+        click.echo(printable(line))
     click.echo()
     for level, counts in report.summary().items():
         click.echo(f"{level:10} {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")

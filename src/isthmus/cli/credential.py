@@ -15,6 +15,7 @@ from isthmus.errors import IsthmusError, Unreachable
 from isthmus.install.grant import Grant, grant, revoke
 from isthmus.inventory.rules.plugins import EXEC_INFO
 from isthmus.inventory.secretreader import kubeconfig_secret_reader, secret_reader
+from isthmus.kit.text import printable
 from isthmus.kube.client import Client
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ def _plugin(name: str, work: Callable[[str | None], Awaitable[str]]) -> None:
     try:
         answer = asyncio.run(_bounded(work))
     except IsthmusError as problem:
-        click.echo(f"[{name}] {problem}", err=True)
+        click.echo(printable(f"[{name}] {problem}"), err=True)
         sys.exit(1)
     click.echo(answer)
 

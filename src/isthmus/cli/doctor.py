@@ -22,6 +22,7 @@ from isthmus.install.road import membership, services
 from isthmus.install.road.inside import CONNECT, a_pod, last_line
 from isthmus.install.road.walk import Finding as Found
 from isthmus.install.road.walk import Road, Words, walk
+from isthmus.kit.text import printable
 from isthmus.kube.client import Client
 from isthmus.kube.config import load_kubeconfig
 from isthmus.local.addresses import ClusterAddresses
@@ -103,7 +104,7 @@ async def _walk(files: SetFiles, context: str, kubeconfig: Path | None) -> int:
 def _show(what: str, remedy: str, *, looked: bool = True) -> None:
     well = click.style("ok  ", fg="green") if looked else click.style("skip", dim=True)
     mark = click.style("mend", fg="red") if remedy else well
-    click.echo(f"{mark}  {what}" + (f": {remedy}" if remedy else ""))
+    click.echo(f"{mark}  {printable(what + (f': {remedy}' if remedy else ''))}")
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ import click
 
 from isthmus import __version__
 from isthmus.errors import APIError, IsthmusError, Unreachable
+from isthmus.kit.text import printable
 
 # Where each subcommand lives, in the order of `isthmus --help`.
 COMMANDS = {
@@ -86,11 +87,15 @@ def main() -> None:
     except click.Abort:
         sys.exit(130)
     except Unreachable as error:
-        click.echo(f"isthmus: {error}", err=True)
+        _say(error)
         sys.exit(UNREACHABLE)
     except (IsthmusError, APIError) as error:
-        click.echo(f"isthmus: {error}", err=True)
+        _say(error)
         sys.exit(REFUSED)
+
+
+def _say(error: Exception) -> None:
+    click.echo(printable(f"isthmus: {error}"), err=True)
 
 
 if __name__ == "__main__":

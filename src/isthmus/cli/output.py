@@ -1,4 +1,7 @@
-"""How lists and progress are shown: tables for people, JSON and YAML for programs, colour only on terminals."""
+"""How lists and progress are shown: tables for people, JSON and YAML for programs, colour only on terminals.
+
+What members, servers and their admins wrote reaches a terminal only as `printable` text.
+"""
 
 import json
 import sys
@@ -10,6 +13,7 @@ import click
 import yaml
 
 from isthmus.api.scheme import Manifest
+from isthmus.kit.text import printable
 
 Row = TypeVar("Row", bound=Manifest)
 
@@ -69,7 +73,7 @@ def fields(pairs: Iterable[tuple[str, object]]) -> None:
         for number, each in enumerate(values):
             if each not in {"", None}:
                 title = f"{name}:" if name and not number else ""
-                click.echo(f"{title:<12} {each}")
+                click.echo(f"{title:<12} {printable(str(each))}")
 
 
 def table_of(columns: Sequence[Column], output: str) -> Callable[[Sequence[Row]], None]:
@@ -104,13 +108,13 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
-        return ",".join(str(item) for item in value) or "<none>"
-    return str(value) if value not in {"", None} else "<none>"
+        return ",".join(printable(str(item)) for item in value) or "<none>"
+    return printable(str(value)) if value not in {"", None} else "<none>"
 
 
 def progress(line: str) -> None:
     """One line of progress, on stderr, so that output stays clean."""
-    click.secho(line, err=True, dim=sys.stderr.isatty())
+    click.secho(printable(line), err=True, dim=sys.stderr.isatty())
 
 
 def heading(line: str) -> None:

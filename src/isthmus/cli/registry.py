@@ -15,6 +15,7 @@ from isthmus.errors import Invalid
 from isthmus.install import joining
 from isthmus.install.credential import demand_reachable
 from isthmus.inventory.rules.joining import JoinToken, written
+from isthmus.kit.text import printable
 from isthmus.kube.client import Client
 
 T = TypeVar("T")
@@ -134,4 +135,4 @@ def _run(hub: Hub, work: Callable[[Client], Awaitable[T]]) -> T:
 
 def _named(request: JoinRequest) -> str:
     spec = request.spec
-    return f"{spec.cluster} (kube-system UID {spec.uid})" if spec is not None else request.metadata.name
+    return printable(f"{spec.cluster} (kube-system UID {spec.uid})") if spec is not None else request.metadata.name

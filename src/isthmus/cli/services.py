@@ -26,6 +26,7 @@ from isthmus.errors import Invalid, NotFound
 from isthmus.kit.dns.client import resolve
 from isthmus.kit.dns.message import Rcode
 from isthmus.kit.dns.records import Address, Data, Pointer, Service, Text, Type
+from isthmus.kit.text import printable
 from isthmus.kube.client import Client, ListOptions
 from isthmus.local.addresses import ClusterAddresses
 from isthmus.local.launch import enter_network
@@ -228,7 +229,7 @@ def shown(data: Data) -> str:
         case Service(port=port, target=target, priority=priority, weight=weight):
             return f"SRV\t{priority} {weight} {port} {target}."
         case Text(value=value):
-            return f'TXT\t"{value}"'
+            return f'TXT\t"{printable(value)}"'
         case Pointer(type=kind, target=target):
             return f"{Type(kind).name}\t{target}."
         case _:

@@ -35,10 +35,10 @@ from isthmus.install.callers import IS_MEMBER, KUBERNETES, MEMBER, SUBJECT
 from isthmus.install.profiles import profile_policies
 from isthmus.install.registration import registry_policies
 from isthmus.install.roles import AGENT_USER, HUB_USER
-from isthmus.mcs.rules.exporting import INLINE_ENDPOINTS
+from isthmus.mcs.rules.exporting import INLINE_ENDPOINTS, INLINE_PORTS
+from isthmus.mcs.rules.foreign import MAX_ANNOTATION_BYTES
 
-# Bytes of all annotations of one object together, as Kubernetes has it; a label's prefix and name.
-_ANNOTATIONS: Final = 262_144
+# A label's prefix and name.
 _KEY: Final = 317
 
 # The Services derived here, in the namespace of the object that is written.
@@ -79,6 +79,7 @@ def hub_policies(*, hub: str = HUB_USER) -> tuple[Manifest, ...]:
             (
                 _short_keys("object.?status.?properties", 253),
                 _short_keys("object.?status.?exports.?namespaces", 63),
+                _RULES_GO_ON,
             ),
         ),
         *policy(
@@ -110,8 +111,8 @@ def _allowances() -> tuple[Manifest, ...]:
             (
                 Check(
                     "params.metadata.name != variables.member",
-                    says="'member ' + variables.member + ' has as many exports as it may (spec.maxExports of its "
-                    "Member): end others first, or have an admin of the hub allow more'",
+                    says="'member ' + variables.member + ' has as many exports as it may (spec.maxExports and "
+                    "spec.maxExportBytes of its Member): end others first, or have an admin of the hub allow more'",
                 ),
             ),
             when={"member": IS_MEMBER},
@@ -258,6 +259,13 @@ def _identity_policies() -> tuple[Manifest, ...]:
     )
 
 
+_RULES: Final = {side: f"{side}.?status.?rulesVersion.orValue(0)" for side in ("object", "oldObject")}
+# All merge by the oldest rules that are known somewhere: nobody has the set go back and forth.
+_RULES_GO_ON: Final = Check(
+    f"!{IS_MEMBER} || {_RULES['object']} >= {_RULES['oldObject']}",
+    says=f"'status.rulesVersion of member ' + object.metadata.name + ' was ' + string({_RULES['oldObject']}) + "
+    "': for an older agent, an admin of the hub has to set it back (kubectl patch --subresource status)'",
+)
 _OWN_NAME: Final = Check(
     "variables.member != '' && variables.subject.metadata.name.startsWith(variables.member + '.')",
     says="variables.member == '' ? 'only members write exports' : 'member ' + variables.member "
@@ -312,11 +320,15 @@ def _service_sizes() -> tuple[Check, ...]:
             f"{slices}.map(s, size(s.?endpoints.orValue([]))).sum() <= {INLINE_ENDPOINTS}",
             f"spec.slices holds more than {INLINE_ENDPOINTS} endpoints: they go into chunks",
         ),
+        Check(
+            f"{slices}.map(s, size(s.?ports.orValue([]))).sum() <= {INLINE_PORTS}",
+            f"spec.slices holds more than {INLINE_PORTS} ports: they go into chunks",
+        ),
         _short_keys("object.spec.?exportedLabels", _KEY),
         _short_keys("object.spec.?exportedAnnotations", _KEY),
         Check(
-            f"{keys}.map(k, size(k) + size({keys}[k])).sum() <= {_ANNOTATIONS}",
-            f"spec.exportedAnnotations is larger than {_ANNOTATIONS} bytes",
+            f"{keys}.map(k, size(k) + size(bytes({keys}[k]))).sum() <= {MAX_ANNOTATION_BYTES}",
+            f"spec.exportedAnnotations is larger than {MAX_ANNOTATION_BYTES} bytes",
         ),
     )
 

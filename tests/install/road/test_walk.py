@@ -18,7 +18,7 @@ from isthmus.errors import Unreachable
 from isthmus.hub.bootstrap import bootstrap_member
 from isthmus.install.manifests import apply
 from isthmus.install.road import membership, services
-from isthmus.install.road.walk import Finding, Road, Words, walk
+from isthmus.install.road.walk import Finding, Road, Step, Words, walk
 from isthmus.install.roles import member_roles
 from isthmus.kit.clock import SystemClock
 from isthmus.kit.dns.client import resolve
@@ -75,9 +75,10 @@ class Walker:
     road: Road
     table: list[Finding] = field(default_factory=list)
     last: Finding | None = None
+    looks: Sequence[Step] = STEPS
 
     async def steps(self) -> list[Finding]:
-        return [finding async for finding in walk(self.road, STEPS)]
+        return [finding async for finding in walk(self.road, self.looks)]
 
     async def wait_well(self) -> list[Finding]:
         async def well() -> list[Finding]:
@@ -89,6 +90,16 @@ class Walker:
             return await eventually(well, within=45)
         except AssertionError as error:
             raise AssertionError(f"the road ends with {self.last}") from error
+
+    async def wait_said(self, step: str, said: str) -> None:
+        """Until that step says these words, and the walk goes on to its end."""
+
+        async def noted() -> bool:
+            found = await self.steps()
+            self.last = found[-1]
+            return not self.last.is_broken and any(each.step == step and said in each.said for each in found)
+
+        await eventually(noted, within=45, what=f"{step}: {said}")
 
     async def wait_broken(self, step: str, said: str, remedy: str) -> None:
         """Until the walk ends at that step, with these words."""
@@ -211,13 +222,14 @@ async def services_broken(walker: Walker, fleet: Fleet) -> None:
         "spec": {"namespaces": [at], "clusters": ["nobody"]},
     }
     await fleet.hub.client.apply(EXPORT_GRANTS, grant, namespace=fleet.set, options=BY_HAND)
-    await broken(
-        walker,
-        "import",
-        "shop is exported by west, and not imported here",
-        "get exportgrants closed -o yaml",
-        lambda: fleet.hub.client.delete(EXPORT_GRANTS, "closed", namespace=fleet.set),
-    )
+    await walker.wait_said("import", "no ExportGrant lets cluster west export")
+    await fleet.hub.client.delete(EXPORT_GRANTS, "closed", namespace=fleet.set)
+    await east.wait_addresses(at, "shop", {"10.78.0.5"})
+    await west.serve(at, "bare", [])
+    await west.export(at, "bare")
+    await walker.wait_said("slices", f"1 of 2 imports have ready endpoints; {at}/bare has none")
+    await west.unexport(at, "bare")
+    await east.wait_no_import(at, "bare")
     await west.back(at, "shop", [])
     await broken(
         walker,
@@ -226,6 +238,15 @@ async def services_broken(walker: Walker, fleet: Fleet) -> None:
         "get exportedservices",
         lambda: west.back(at, "shop", ["10.78.0.5"]),
     )
+    await fleet.agents["east"].kill()
+    await west.serve(at, "late", ["10.78.0.6"])
+    await west.export(at, "late")
+    late = f"{at}/late is exported by west, and not imported here"
+    walk_on = replace(walker, looks=services.STEPS)
+    await walk_on.wait_broken("import", late, "logs deployment/isthmus-agent")
+    await west.unexport(at, "late")
+    fleet.agents["east"] = await fleet.start_agent("east")
+    await walker.wait_well()
 
 
 def unused() -> int:

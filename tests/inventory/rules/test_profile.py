@@ -162,6 +162,12 @@ def test_a_value_that_did_not_change_keeps_the_moment_of_its_observation() -> No
     assert profile(changed(properties={"a": "1", "b": "1"}, observed_at=LATER), first, now=LATER) == first
 
 
+def test_a_moment_that_utc_does_not_have_is_not_handed_on() -> None:
+    never = datetime.fromisoformat("9999-12-31T23:59:59-14:00")
+    forged = status_of(profile(changed(properties={"a": "1"}, observed_at=never), None, now=NOW))
+    assert forged.properties == (Property(name="a", value="1", last_observed_time=NOW),)
+
+
 @pytest.mark.requirement("INV-23", "INV-24", "INV-25", "INV-26", "INV-27", "CRED-7", "CRED-8")
 def test_access_is_the_address_its_authority_and_where_a_secret_may_be() -> None:
     found = profile(member(), None, now=NOW)

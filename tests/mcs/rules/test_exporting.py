@@ -7,12 +7,13 @@ from isthmus.api.core import (
     ClientIPConfig,
     Endpoint,
     EndpointConditions,
+    EndpointPort,
     ObjectReference,
     Service,
     ServicePort,
     SessionAffinityConfig,
 )
-from isthmus.api.isthmus import CLUSTER_LABEL, MANAGED_BY, MARKER_LABEL, NAMESPACE_LABEL, ExportedServiceSpec
+from isthmus.api.isthmus import CLUSTER_LABEL, MANAGED_BY, MARKER_LABEL, MAX_PORTS, NAMESPACE_LABEL, ExportedServiceSpec
 from isthmus.api.meta import ObjectMeta
 from isthmus.errors import Invalid
 from isthmus.mcs.rules.exporting import INLINE_ENDPOINTS, Publication, problem, publish, source_slices
@@ -159,6 +160,19 @@ def test_up_to_a_hundred_endpoints_travel_inside() -> None:
     publication = publish(service_export(), service(), [source_slice("s", *pods(0, INLINE_ENDPOINTS))], cluster="east")
     assert spec_in(publication).chunks is None
     assert not publication.chunks
+
+
+def test_slices_of_many_ports_travel_in_chunks() -> None:
+    ports = tuple(EndpointPort(port=number + 1, name=f"p{number}") for number in range(MAX_PORTS))
+    sources = [msgspec.structs.replace(source_slice(f"s{i}", *pods(i, 1), on=i), ports=ports) for i in range(3)]
+    assert spec_in(publish(service_export(), service(), sources[:2], cluster="east")).chunks is None
+    assert len(publish(service_export(), service(), sources, cluster="east").chunks) == 3
+
+
+def test_only_the_first_address_of_an_endpoint_travels() -> None:
+    pod = Endpoint(addresses=("10.1.0.5", "10.1.0.6"))
+    (exported,) = spec_in(publish(service_export(), service(), [source_slice("s", pod)], cluster="east")).slices
+    assert exported.endpoints[0].addresses == ("10.1.0.5",)
 
 
 def test_more_travel_in_chunks_and_one_change_rewrites_one_chunk() -> None:

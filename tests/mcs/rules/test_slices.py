@@ -232,6 +232,13 @@ def test_an_address_of_the_other_family_is_dropped() -> None:
     assert addresses(slices_of(east)) == {"east": ["10.1.0.6"]}
 
 
+def test_only_the_first_address_of_an_endpoint_means_anything() -> None:
+    piece = exported_slice()
+    many = ExportedEndpoint(addresses=("10.1.0.6", "10.1.0.7"))
+    east = constituent("east", slices=(msgspec.structs.replace(piece, endpoints=(many,)),))
+    assert addresses(slices_of(east)) == {"east": ["10.1.0.6"]}
+
+
 def test_addresses_are_written_in_one_way() -> None:
     east = constituent("east", ip_families=("IPv6",), slices=(exported_slice("FD69:1:0::5", family="IPv6"),))
     assert addresses(slices_of(east)) == {"east": ["fd69:1::5"]}

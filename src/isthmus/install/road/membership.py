@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from isthmus.agent.needs import missing
@@ -18,6 +18,7 @@ from isthmus.install.road.walk import Finding, Road, Step
 from isthmus.install.roles import AGENT_USER, member_roles
 from isthmus.inventory.rules.standing import clock_problem
 from isthmus.kit.clock import Clock
+from isthmus.kit.moments import in_utc
 from isthmus.kube.client import Client
 
 _AGENT: Final = "isthmus-agent"
@@ -167,10 +168,8 @@ async def _unrenewed(client: Client, namespace: str, name: str, clock_: Clock) -
 
 
 def _age(renewed: str | None, now: datetime) -> float:
-    try:
-        return abs((now - datetime.fromisoformat(renewed or "").astimezone(UTC)).total_seconds())
-    except (ValueError, OverflowError):
-        return float("inf")
+    known = in_utc(renewed)
+    return abs((now - known).total_seconds()) if known is not None else float("inf")
 
 
 def _again(road: Road) -> str:

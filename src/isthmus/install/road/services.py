@@ -1,11 +1,12 @@
 """The second half of the road: one service after the other, from its export to an answer of its endpoint."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from isthmus.api.core import ENDPOINT_SLICES, NAMESPACES, SERVICES
-from isthmus.api.isthmus import EXPORT_GRANTS, EXPORTED_SERVICES, SYSTEM_NAMESPACE
+from isthmus.api.isthmus import EXPORT_GRANTS, EXPORTED_SERVICES, MEMBERS, SYSTEM_NAMESPACE
 from isthmus.api.mcs import CLUSTER_SET_IP, SERVICE_NAME_LABEL, ZONE, ServiceExport, ServiceImport
 from isthmus.api.meta import Conditions
 from isthmus.errors import Invalid, NotFound, Unreachable
@@ -16,6 +17,8 @@ from isthmus.install.nameservers import USUAL_COREDNS
 from isthmus.install.road.walk import Finding, Road, Step, untrue
 from isthmus.kube.client import ListOptions
 from isthmus.mcs.controllers.kinds import served_kinds
+from isthmus.mcs.rules.constituent import Admitted, constituents
+from isthmus.mcs.rules.foreign import few
 from isthmus.mcs.rules.names import export_name
 
 _TCP: Final = frozenset({"", "TCP"})
@@ -40,38 +43,42 @@ async def exports(road: Road) -> Finding:
 
 
 async def imports(road: Road) -> Finding:
-    """Whether all that the set exports into namespaces of this cluster is imported."""
-    on_hub = (await road.hub.list(EXPORTED_SERVICES, namespace=road.set)).items
-    wanted = {(item.spec.namespace, item.spec.name): item.spec.cluster for item in on_hub if item.spec is not None}
+    """Whether all that counts of the set's exports into namespaces of this cluster is imported.
+
+    What others exported is theirs to mend: it ends the road only where nothing else is imported.
+    """
+    admitted = await _admitted(road)
     here = {item.metadata.name for item in (await road.member.list(NAMESPACES)).items}
     there = {(item.metadata.namespace, item.metadata.name): item for item in await _imports(road)}
-    absent = sorted({namespace for namespace, _ in wanted if namespace not in here})
+    wanted = {(each.spec.namespace, each.spec.name): each.cluster for each in reversed(admitted.constituents)}
     for (namespace, name), cluster in sorted(wanted.items()):
-        if namespace not in here:
-            continue
-        if (namespace, name) not in there:
+        if namespace in here and (namespace, name) not in there:
             said = f"{namespace}/{name} is exported by {cluster}, and not imported here"
-            return Finding("import", said, await _import_remedy(road, namespace))
-        status = there[namespace, name].status
-        if problem := untrue(status.conditions if status is not None else (), "Ready"):
-            look = f"{road.words.member} -n {namespace} describe serviceimport {name}"
-            return Finding("import", f"{namespace}/{name} is {problem}", f"see what it says. Type: {look}")
-    note = f"; {_few(absent)} not here, so nothing of it is imported" if absent else ""
-    if not there:
-        return Finding("import", f"nothing is imported{note}", looked=False)
-    return Finding("import", f"{len(there)} imported{note}")
+            logs = f"{road.words.member} -n {SYSTEM_NAMESPACE} logs deployment/isthmus-agent"
+            return Finding("import", said, f"see why. Type: {logs}")
+    unwell = [(key, problem) for key, item in there.items() if key in wanted and (problem := _unready(item))]
+    if unwell and len(unwell) == len(there):
+        (namespace, name), problem = unwell[0]
+        look = f"{road.words.member} -n {namespace} describe serviceimport {name}"
+        return Finding("import", f"{namespace}/{name} is {problem}", f"see what it says. Type: {look}")
+    absent = sorted({f"namespace {namespace}" for namespace, _ in wanted if namespace not in here})
+    notes = (
+        _few(absent, "not here, so nothing of it is imported"),
+        _few([f"{each.object}: {each.message}" for each in admitted.rejected], "does not count"),
+        _few([f"{namespace}/{name}: {problem}" for (namespace, name), problem in unwell], "is of no use"),
+    )
+    said = "; ".join(filter(None, (f"{len(there) or 'nothing is'} imported", *notes)))
+    return Finding("import", said, looked=bool(there))
 
 
 async def slices(road: Road) -> Finding:
-    """Whether every import that has an address has backends behind it."""
-    found = await _imports(road)
+    """Whether imports that have an address have backends behind it: one at least, the others' are their exporters'."""
+    found = [item for item in await _imports(road) if not _unready(item)]
+    bare = []
     for item in found:
         namespace, name = item.metadata.namespace, item.metadata.name
-        exporters = ", ".join(source.cluster for source in item.status.clusters) if item.status else ""
         if not await _ready_endpoints(road, namespace, name):
-            look = f"{road.words.hub} -n {road.set} get exportedservices -l isthmus.dev/namespace={namespace}"
-            said = f"{namespace}/{name} has no ready endpoint: none of its exporters ({exporters}) has one"
-            return Finding("slices", said, f"see what backs it in {exporters}, and what the hub holds. Type: {look}")
+            bare.append(item)
         labels = ListOptions(labels=f"{SERVICE_NAME_LABEL}={name}")
         derived = (await road.member.list(SERVICES, namespace=namespace, options=labels)).items
         if item.spec is not None and item.spec.type == CLUSTER_SET_IP and not derived:
@@ -79,7 +86,19 @@ async def slices(road: Road) -> Finding:
             return Finding("slices", f"no Service stands in for {namespace}/{name}", f"see why. Type: {logs}")
     if not found:
         return Finding("slices", "nothing is imported", looked=False)
-    return Finding("slices", f"all {len(found)} imports have ready endpoints")
+    if len(bare) == len(found):
+        return _without_backends(road, bare[0])
+    note = _few([f"{each.metadata.namespace}/{each.metadata.name}" for each in bare], "has none")
+    said = f"{len(found) - len(bare)} of {len(found)} imports have ready endpoints"
+    return Finding("slices", said + (f"; {note}" if note else ""))
+
+
+def _without_backends(road: Road, item: ServiceImport) -> Finding:
+    namespace = item.metadata.namespace
+    exporters = ", ".join(source.cluster for source in item.status.clusters) if item.status else ""
+    look = f"{road.words.hub} -n {road.set} get exportedservices -l isthmus.dev/namespace={namespace}"
+    said = f"{namespace}/{item.metadata.name} has no ready endpoint: none of its exporters ({exporters}) has one"
+    return Finding("slices", said, f"see what backs it in {exporters}, and what the hub holds. Type: {look}")
 
 
 async def names(road: Road) -> Finding:
@@ -137,9 +156,10 @@ class _Import:
 
 async def _one(road: Road) -> _Import | None:
     for item in await _imports(road):
-        if item.spec is not None and item.spec.ips:
+        namespace, name = item.metadata.namespace, item.metadata.name
+        if item.spec is not None and item.spec.ips and await _ready_endpoints(road, namespace, name):
             ports = tuple(port.port for port in item.spec.ports if port.protocol in _TCP)
-            return _Import(item.metadata.namespace, item.metadata.name, item.spec.ips, ports)
+            return _Import(namespace, name, item.spec.ips, ports)
     return None
 
 
@@ -155,13 +175,18 @@ async def _ready_endpoints(road: Road, namespace: str, name: str) -> bool:
     return any(point.conditions.ready is not False for each in found for point in each.endpoints)
 
 
-async def _import_remedy(road: Road, namespace: str) -> str:
-    grants = (await road.hub.list(EXPORT_GRANTS, namespace=road.set)).items
-    closing = sorted(each.metadata.name for each in grants if each.spec and namespace in each.spec.namespaces)
-    if closing:
-        see = f"{road.words.hub} -n {road.set} get exportgrants {' '.join(closing)} -o yaml"
-        return f"an ExportGrant says who may export from {namespace}. Type: {see}"
-    return f"see why. Type: {road.words.member} -n {SYSTEM_NAMESPACE} logs deployment/isthmus-agent"
+async def _admitted(road: Road) -> Admitted:
+    """What counts of all that is on the hub, as agents see it, and what does not."""
+    exports, members, grants = await asyncio.gather(
+        road.hub.list(EXPORTED_SERVICES, namespace=road.set),
+        road.hub.list(MEMBERS, namespace=road.set),
+        road.hub.list(EXPORT_GRANTS, namespace=road.set),
+    )
+    return constituents(exports.items, {each.metadata.name: each for each in members.items}, grants.items)
+
+
+def _unready(item: ServiceImport) -> str:
+    return untrue(item.status.conditions if item.status is not None else (), "Ready")
 
 
 async def _dns_remedy(road: Road) -> str:
@@ -184,7 +209,6 @@ def _of_export(export: ServiceExport) -> Conditions:
     return export.status.conditions if export.status is not None else ()
 
 
-def _few(found: Iterable[str]) -> str:
-    shown = list(found)
-    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
-    return f"namespace {', '.join(shown[:3])}{more}"
+def _few(found: Sequence[str], what: str) -> str:
+    """What is so of these, in words; empty where there are none."""
+    return f"{few(found)} {what}" if found else ""

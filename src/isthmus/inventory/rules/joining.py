@@ -35,6 +35,7 @@ from isthmus.api.isthmus import (
 )
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid
+from isthmus.kit.moments import in_utc
 
 _VERSION: Final = "isthmus-v1"
 # Characters: an authority's chain takes most of them.
@@ -108,9 +109,9 @@ def read_token(text: str) -> JoinToken:
         raise Invalid(f"the join token does not say what it should ({problem}); {_ANEW}") from problem
     if not read.server.startswith("https://") or not read.bearer or not _ID.fullmatch(read.id):
         raise Invalid(f"the join token lacks the hub's address, its id or who to be there; {_ANEW}")
-    if read.expires.tzinfo is None:
+    expires = in_utc(read.expires)
+    if read.expires.tzinfo is None or expires is None:
         raise Invalid(f"the join token does not say when it ends; {_ANEW}")
-    expires = read.expires.astimezone(UTC)
     fields = {name: getattr(read, name) for name in _Written.__struct_fields__}
     return JoinToken(**fields | {"expires": expires})
 
@@ -133,12 +134,12 @@ def ticket(secret: Manifest) -> Ticket:
     """What a token's Secret says; one without a moment is over. Raises Invalid for a moment that is none."""
     metadata = secret["metadata"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    try:
-        expires = datetime.fromisoformat(annotations.get(EXPIRES_ANNOTATION, "1970-01-01T00:00:00Z"))
-    except ValueError as problem:
-        raise Invalid(f"Secret {metadata['name']}: annotation {EXPIRES_ANNOTATION}: {problem}; delete it") from problem
+    said = annotations.get(EXPIRES_ANNOTATION, "1970-01-01T00:00:00Z")
+    expires = in_utc(said)
+    if expires is None:
+        raise Invalid(f"Secret {metadata['name']}: annotation {EXPIRES_ANNOTATION}: {said!r} is no moment; delete it")
     ranges = tuple(part for part in annotations.get(POD_RANGES_ANNOTATION, "").split(",") if part)
-    return Ticket(labels.get(SET_LABEL, ""), labels.get(CLUSTER_LABEL, ""), expires.astimezone(UTC), ranges)
+    return Ticket(labels.get(SET_LABEL, ""), labels.get(CLUSTER_LABEL, ""), expires, ranges)
 
 
 def ticket_secret(token_id: str, of: Ticket) -> Manifest:

@@ -42,6 +42,7 @@ from isthmus.api.isthmus import (
     MemberStatus,
 )
 from isthmus.api.meta import Condition, ObjectMeta, OwnerReference
+from isthmus.kit.moments import in_utc
 from isthmus.kit.names import hashed
 
 # Facts of ours carry this suffix; a ClusterProperty of the same name is the cluster's own word, and wins (INV-18).
@@ -197,7 +198,7 @@ def _properties(said: MemberStatus, before: ClusterProfileStatus, now: datetime)
     values = {name: value for name, value in _facts(said).items() if name not in taken}
     values |= said.properties
     kept = {item.name: item for item in before.properties}
-    observed = (said.observed_at or now).replace(microsecond=0)
+    observed = (in_utc(said.observed_at) or now).replace(microsecond=0)
     return tuple(
         kept[name]
         if name in kept and kept[name].value == value

@@ -5,8 +5,9 @@ Design, part 3, "members do not trust each other"; upstream names no limit.
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import accumulate
 
-from isthmus.api.isthmus import MAX_CHUNKS, MAX_EXPORTS, Member
+from isthmus.api.isthmus import MAX_CHUNKS, MAX_EXPORT_BYTES, MAX_EXPORTS, Member
 
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
 
@@ -21,13 +22,21 @@ def allowed_chunks(member: Member | None) -> int:
     return max(allowed(member), 2 * MAX_CHUNKS)
 
 
-def surplus(found: Iterable[tuple[datetime | None, str]], most: int) -> tuple[str, ...]:
-    """The names of those that are too many, by the moment at which the hub stored each: the oldest stay.
+def allowed_bytes(member: Member | None) -> int:
+    """And how large all of it may be together."""
+    return member.spec.max_export_bytes if member is not None and member.spec is not None else MAX_EXPORT_BYTES
 
-    What a member says of age does not count; ties go to the name.
+
+def surplus(found: Iterable[tuple[datetime | None, str, int]], most: int) -> tuple[str, ...]:
+    """The names of those that are too much, by the moment at which the hub stored each: the oldest stay.
+
+    The last number is what each counts for: one, or its bytes. What is older has to leave room, not how much: so who
+    has had something taken out is still full, and does not bring it again. What a member says of age does not count;
+    ties go to the name.
     """
-    in_order = sorted((created or _ALWAYS, name) for created, name in found)
-    return tuple(name for _, name in in_order[most:])
+    in_order = sorted((created or _ALWAYS, name, weight) for created, name, weight in found)
+    older = accumulate((weight for _, _, weight in in_order), initial=0)
+    return tuple(name for (_, name, _), before in zip(in_order, older, strict=False) if before >= most)
 
 
 def is_believed(member: Member | None, imported: int) -> bool:

@@ -19,6 +19,7 @@ from isthmus.api.isthmus import (
 )
 from isthmus.api.mcs import CLUSTER_SET_IP, HEADLESS
 from isthmus.api.names import is_dns_label
+from isthmus.kit.moments import in_utc
 from isthmus.mcs.rules import foreign
 from isthmus.mcs.rules.names import export_name
 
@@ -156,8 +157,4 @@ def whole_second(moment: datetime) -> datetime:
 
     A moment that UTC cannot express (years 0 and 10000) ranks last, so that it gains nothing.
     """
-    try:
-        aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except OverflowError:
-        return _LAST
-    return aware.replace(microsecond=0)
+    return (in_utc(moment) or _LAST).replace(microsecond=0)

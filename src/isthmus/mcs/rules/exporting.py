@@ -40,6 +40,7 @@ from isthmus.mcs.rules.names import ExportKey, chunk_name, export_name
 
 # Up to here endpoints travel inside the ExportedService: one write, and no reader sees half of it.
 INLINE_ENDPOINTS = 100
+INLINE_PORTS = 2 * MAX_PORTS
 EXPORTABLE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 
 
@@ -178,7 +179,11 @@ def _endpoint(seen: Endpoint) -> ExportedEndpoint:
 
 
 def _fits_inline(slices: Sequence[ExportedSlice]) -> bool:
-    return len(slices) <= MAX_SLICES and sum(len(each.endpoints) for each in slices) <= INLINE_ENDPOINTS
+    return (
+        len(slices) <= MAX_SLICES
+        and sum(len(each.endpoints) for each in slices) <= INLINE_ENDPOINTS
+        and sum(len(each.ports) for each in slices) <= INLINE_PORTS
+    )
 
 
 def _chunks(
