@@ -43,6 +43,7 @@ COMMANDS = {
 }
 # Exit codes that scripts can tell apart.
 REFUSED, UNREACHABLE = 1, 3
+_FORBIDDEN = 403
 
 
 class Commands(click.Group):
@@ -89,8 +90,15 @@ def main() -> None:
         click.echo(f"isthmus: {error}", err=True)
         sys.exit(UNREACHABLE)
     except (IsthmusError, APIError) as error:
-        click.echo(f"isthmus: {error}", err=True)
+        click.echo(f"isthmus: {error}{_lacks(error)}", err=True)
         sys.exit(REFUSED)
+
+
+def _lacks(error: IsthmusError) -> str:
+    """What to do about a right that is missing; what a policy refuses says so itself."""
+    if not isinstance(error, APIError) or error.code != _FORBIDDEN or " cannot " not in error.message:
+        return ""
+    return ". Use the context of somebody who may (--context), or see what this one may: kubectl auth can-i --list"
 
 
 if __name__ == "__main__":

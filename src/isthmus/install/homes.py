@@ -36,6 +36,9 @@ class Home(Protocol):
     def manifests(self, held: Held) -> tuple[Manifest, ...]:
         """What the member gets, in order."""
 
+    def beside(self, held: Held) -> tuple[Manifest, ...]:
+        """What the hub's cluster gets, but for the key to the member."""
+
     async def demand(self, hub: str) -> None:
         """Raises Invalid, with nothing written, where an agent at home here cannot work with the hub at `hub`."""
 
@@ -78,6 +81,10 @@ class InMember:
                 tunnel=self._agents.tunnel,
             )
         )
+
+    def beside(self, held: Held) -> tuple[Manifest, ...]:  # noqa: ARG002 - whoever it is
+        """Nothing."""
+        return ()
 
     async def demand(self, hub: str) -> None:
         """A pod cannot reach this machine by the name of `localhost`."""
