@@ -303,9 +303,25 @@ async def test_the_agent_may_live_beside_the_hub_and_goes_with_its_member(site: 
     # Who has an id would join as that.
     assert "--cluster=west\n" in (await site.join(unnamed, "--dry-run")).out
     assert not {"deployments/isthmus-system/isthmus-agent", "secrets/isthmus-system/isthmus-hub"} & there
+    stranger = with_stranger(site.plane)
+    refused = await typed(site.plane, "leave", "--yes", "--mode=push", "--hub-context=stranger", user=stranger)
+    assert "delete deployments.apps in isthmus-members" in refused.err
+    assert "nothing was written" in refused.err
     left = await typed(site.plane, "leave", "--yes", *push)
     assert left.code == 0, left.err
     await wait_clean(site, before)
+
+
+def with_stranger(plane: ControlPlane) -> Path:
+    """The admin's kubeconfig, with a context of somebody who may do nothing."""
+    whole, other = (yaml.safe_load(each.read_text()) for each in (plane.kubeconfig, plane.kubeconfig_of("nobody")))
+    (user,) = other["users"]
+    whole["users"].append({**user, "name": "stranger"})
+    (context,) = whole["contexts"]
+    whole["contexts"].append({"name": "stranger", "context": {**context["context"], "user": "stranger"}})
+    path = plane.kubeconfig.parent / "with-stranger"
+    path.write_text(yaml.safe_dump(whole))
+    return path
 
 
 async def wait_clean(site: Site, before: set[str]) -> None:

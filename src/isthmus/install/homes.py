@@ -54,6 +54,9 @@ class Home(Protocol):
     async def missing(self) -> str:
         """What keeps the agent from running, in words; empty if nothing."""
 
+    async def demand_vacating(self) -> None:
+        """Raises Invalid, with nothing written, where whoever asks may not do what leaving takes beside the member."""
+
     async def vacate(self) -> None:
         """End the agent, where uninstalling the member does not."""
 
@@ -105,6 +108,9 @@ class InMember:
         """Pods that are not ready, and why."""
         problems = [await unready(self._member, name, SYSTEM_NAMESPACE) for name in (AGENT, DNS_SERVICE)]
         return "; ".join(filter(None, problems))
+
+    async def demand_vacating(self) -> None:
+        """By its own token it may leave."""
 
     async def vacate(self) -> None:
         """It goes with the member's other objects."""

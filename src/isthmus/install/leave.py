@@ -49,6 +49,7 @@ async def demand_leaving(member: Client, home: Home, *, crds: bool, also: tuple[
     `also` is what else is about to be done to the cluster.
     """
     await demand_rights(member, (), (*_RIGHTS, *TO_UNINSTALL, *(TO_UNDEFINE if crds else ()), *also))
+    await home.demand_vacating()
     return await demand_joined(member, home)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import PODS, SECRETS, SERVICE_ACCOUNTS
-from isthmus.api.isthmus import CLUSTER_LABEL, MEMBERS_NAMESPACE, SET_LABEL, SYSTEM_NAMESPACE
+from isthmus.api.isthmus import CLUSTER_LABEL, MEMBERS, MEMBERS_NAMESPACE, SET_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid, NotFound, Unreachable
 from isthmus.install.credential import is_this_machine, kubeconfig
@@ -100,6 +100,16 @@ class BesideHub:
             await unready(self._member, DNS_SERVICE, SYSTEM_NAMESPACE),
         ]
         return "; ".join(filter(None, problems))
+
+    async def demand_vacating(self) -> None:
+        """The hub's admin ends the agent, and tells that the member has gone."""
+        held = await self.held()
+        if held is None:
+            return
+        kinds = (SECRETS, whole(DEPLOYMENTS), DISRUPTION_BUDGETS)
+        rights = [("delete", kind.group, kind.plural, MEMBERS_NAMESPACE) for kind in kinds]
+        rights += [("list", "", PODS.plural, MEMBERS_NAMESPACE), ("delete", MEMBERS.group, MEMBERS.plural, held.set)]
+        await demand_rights(self._hub, (), rights)
 
     async def vacate(self) -> None:
         """End the agent: what it would make again cannot be taken away before. Raises Unreachable."""

@@ -106,6 +106,9 @@ class Supervised:
         log = self._folder / "logs" / "agent.log"
         return "" if unit.state == "running" else f"{unit.name} does not stay (its log: {log})"
 
+    async def demand_vacating(self) -> None:
+        """By its own token it may leave."""
+
     async def vacate(self) -> None:
         """Have the supervisor end its processes."""
         await self._ask(Command(do="leave", clusters=(self._name,)))
