@@ -2,7 +2,10 @@
 
 import base64
 
-from isthmus.api.isthmus import MEMBERS, MemberStatus
+import pytest
+
+from isthmus.api.core import LEASES
+from isthmus.api.isthmus import MEMBERS, MEMBERS_NAMESPACE, MemberStatus
 from isthmus.kube.config import load_kubeconfig
 from isthmus.testing.cluster import BY_HAND
 from isthmus.testing.fleet import Fleet, Pace
@@ -72,3 +75,26 @@ async def test_a_new_agent_repeats_what_the_last_one_told(make_fleet: MakeFleet)
         after = await eventually(reported, within=20, what="the new agent has reported")
         assert after.probe == before.probe
         assert after.clock_difference == before.clock_difference
+
+
+@pytest.mark.requirement("INV-32")
+async def test_an_address_that_died_in_a_silence_is_not_said_to_answer_after_it(make_fleet: MakeFleet) -> None:
+    # Slow looks: the second one comes too late for this test.
+    async with make_fleet(["east"], Pace(heartbeat=60.0)) as fleet:
+        await wait_probe(fleet, "east", True)
+
+        async def renewed() -> str | None:
+            return (await fleet.hub.client.get(LEASES, "east", namespace=MEMBERS_NAMESPACE)).spec.renew_time
+
+        before = await eventually(renewed, what="a first heartbeat")
+        await fleet.agents["east"].kill()
+        await publish(fleet, "east", "https://127.0.0.1:9")
+        fleet.agents["east"] = await fleet.start_agent("east", identity="east-2")
+
+        async def heard() -> MemberStatus | None:
+            return (await fleet.member("east")).status if await renewed() != before else None
+
+        # Whom nobody ended may lead again once his election has run out.
+        status = await eventually(heard, within=40.0, what="the new agent's first heartbeat")
+        assert status.probe is not None
+        assert not status.probe.answered, "by then the hub knows what it found"

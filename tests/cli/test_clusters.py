@@ -7,10 +7,11 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from isthmus.api.core import Lease, LeaseSpec
-from isthmus.api.isthmus import MEMBERS
+from isthmus.api.core import EVENTS, LEASES, Lease, LeaseSpec
+from isthmus.api.isthmus import MEMBERS, MEMBERS_NAMESPACE
 from isthmus.cli.clusters import last_seen
 from isthmus.cli.main import cli
+from isthmus.testing.cluster import BY_HAND
 from isthmus.testing.fleet import Fleet, Pace
 from isthmus.testing.waiting import eventually
 from tests.fleets import MakeFleet, make_fleet
@@ -57,8 +58,9 @@ async def test_a_set_is_listed_with_all_that_is_known_of_each_cluster(make_fleet
             "west",
         ]
         told = (await typed(fleet, "describe", "cluster", "east")).stdout
-        for words in ("Health:", "all is well", "as the hub's", f"{fleet.namespace}/shop", "Imports:     1"):
+        for words in ("Health:", "all is well", "as the hub's", f"{fleet.namespace}/shop", "Imports:     1. Which: "):
             assert words in told
+        assert "none: its admin gave them no rights" in told
         described = json.loads((await typed(fleet, "describe", "cluster", "east", "-o", "json")).stdout)
         assert described["services"] == [f"{fleet.namespace}/shop"]
 
@@ -80,12 +82,49 @@ async def test_why_a_cluster_is_not_well_is_told(make_fleet: MakeFleet) -> None:
         assert "Lease isthmus-members/east" in told
 
 
+async def test_verdicts_that_are_held_back_are_told_where_people_look(make_fleet: MakeFleet) -> None:
+    async with make_fleet(["east", "west", "north"], Pace(heartbeat=0.5, silent_after=2)) as fleet:
+        for name in fleet.members:
+            await wait_row(fleet, name, health="Healthy", clockDifference=0)
+        for agent in fleet.agents.values():
+            await agent.kill()
+        long_ago = {"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}
+        async with asyncio.TaskGroup() as tasks:
+            for name in fleet.members:
+                tasks.create_task(fleet.hub.client.merge_patch(LEASES, name, long_ago, namespace=MEMBERS_NAMESPACE))
+
+        async def told() -> bool:
+            rows = json.loads((await typed(fleet, "clusters", "-o", "json")).stdout)
+            return all("it holds its verdicts back until 20" in row["why"] for row in rows)
+
+        await eventually(told, what="why nobody is called silent")
+        assert "no heartbeat since 2026-01-01T00:00:00Z" in (await typed(fleet, "clusters", "-o", "wide")).stdout
+        assert "holds its verdicts back" in (await typed(fleet, "describe", "cluster", "east")).stdout
+        events = (await fleet.hub.client.list(EVENTS, namespace=fleet.set)).items
+        assert any(each.reason == "VerdictsHeld" and "the fault may be the hub's" in each.message for each in events)
+
+
 async def test_who_is_not_there_is_said_with_what_to_type(make_fleet: MakeFleet) -> None:
     async with make_fleet(["east"], QUICK) as fleet:
         missing = await typed(fleet, "describe", "cluster", "nobody")
         assert "has no cluster 'nobody'. Type: isthmus clusters" in str(missing.exception)
         elsewhere = await typed(fleet, "clusters", cluster_set="elsewhere")
         assert "has no cluster set 'elsewhere'; there are: " in str(elsewhere.exception)
+
+
+async def test_what_a_cluster_is_made_of_is_described(make_fleet: MakeFleet) -> None:
+    async with make_fleet(["east"], QUICK) as fleet:
+        await wait_row(fleet, "east", health="Healthy")
+        await fleet.agents["east"].kill()
+        facts = {"provider": "aws", "distribution": "eks", "zones": ["a", "b"], "nodes": 10, "cpu": 50, "memory": 200}
+        said = {"facts": facts, "leftOut": ["long.example"], "properties": {"works.isthmus.dev": "default"}}
+        await fleet.hub.client.merge_patch(
+            MEMBERS, "east", {"status": said}, namespace=fleet.set, subresource="status", options=BY_HAND
+        )
+        told = (await typed(fleet, "describe", "cluster", "east")).stdout
+        assert "aws, eks, zones a, b, about 10 nodes, about 50 cores, about 200 GiB" in told
+        assert "too long to be mirrored: long.example" in told
+        assert "Works:       default" in told
 
 
 @pytest.mark.parametrize(

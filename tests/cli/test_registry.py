@@ -92,6 +92,7 @@ async def test_a_member_is_removed_by_force_and_a_silent_one_only_so(hub: Hub) -
     assert f"isthmus remove {hub.a}-east --force" in str(refused.exception)
     removed = await hub.typed("remove {a}-east --force --yes")
     assert removed.stdout == f"{hub.a}-east is removed.\n", removed.exception
+    assert f"until its admin types: isthmus install uninstall member --context {hub.a}-east" in removed.stderr
     assert not (await hub.cluster.client.list(MEMBERS, namespace=hub.a)).items
     again = await hub.typed("remove {a}-east --force --yes")
     assert f"knows no member {hub.a}-east" in str(again.exception)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES
 from isthmus.api.access import CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS
 from isthmus.api.core import CONFIG_MAPS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import SYSTEM_NAMESPACE
@@ -57,10 +58,17 @@ async def pair(secured: Secured, root: Client) -> AsyncIterator[Pair]:
     """Both, cleared away afterwards."""
     namespace = f"consumer-{secrets.token_hex(3)}"
     await root.apply(NAMESPACES, {"metadata": {"name": namespace}}, options=BY_HAND)
+    await root.apply(CLUSTER_PROPERTIES, itself("east"), options=BY_HAND)
     pair = Pair(root, secured.kubeconfig(ROOT), namespace)
     yield pair
+    await root.delete(CLUSTER_PROPERTIES, CLUSTER_ID)
     await revoke(root, root, pair.wanted())
     await root.delete(NAMESPACES, namespace)
+
+
+def itself(name: str) -> Manifest:
+    """What a cluster says that it is."""
+    return {"metadata": {"name": CLUSTER_ID}, "spec": {"value": name}}
 
 
 async def can_read(client: Client, namespace: str) -> bool:
@@ -133,6 +141,19 @@ async def test_nothing_is_written_where_something_is_missing_or_is_not_ours(pair
     assert await nothing()
     assert (await pair.handed())["token"] == "theirs"
     await pair.client.delete(SECRETS, "east", namespace=pair.namespace)
+
+
+async def test_a_token_is_handed_out_as_that_of_the_member_that_it_is_of(pair: Pair) -> None:
+    wanted = Grant("west", pair.namespace)
+    with pytest.raises(Invalid, match=r"is cluster east .*choose the context of west with --context"):
+        await grant(pair.client, pair.client, wanted)
+    await pair.client.delete(CLUSTER_PROPERTIES, CLUSTER_ID)
+    with pytest.raises(Invalid, match="does not say which member it is"):
+        await grant(pair.client, pair.client, wanted)
+    await pair.client.apply(CLUSTER_PROPERTIES, itself("east"), options=BY_HAND)
+    assert await pair.made(SERVICE_ACCOUNTS) == []
+    with pytest.raises(NotFound):
+        await pair.client.get(SECRETS, "west", namespace=pair.namespace)
 
 
 @pytest.mark.parametrize(("member", "namespace"), [("East", "a"), ("east", "a.b"), ("", "a"), ("a/b", "a")])

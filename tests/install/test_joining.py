@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 from isthmus.api.access import ROLE_BINDINGS, ROLES
-from isthmus.api.core import LEASES, SECRETS, SERVICE_ACCOUNTS
+from isthmus.api.core import EVENTS, LEASES, SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import (
     APPROVED,
     DENIED,
@@ -22,6 +22,7 @@ from isthmus.api.isthmus import (
     MEMBERS_NAMESPACE,
     PENDING,
     SYSTEM_NAMESPACE,
+    TOKEN_LABEL,
 )
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Invalid, NotFound, Refused
@@ -30,13 +31,17 @@ from isthmus.install import joining
 from isthmus.install.joining import Wanted
 from isthmus.install.manifests import apply
 from isthmus.install.roles import HUB_USER, hub_roles
+from isthmus.inventory.controllers.joining import KEPT, Feeds, Joining
 from isthmus.inventory.rules.joining import JoinToken
+from isthmus.kit.clock import SYSTEM, FakeClock
 from isthmus.kube.client import Client
 from isthmus.kube.config import load_kubeconfig
+from isthmus.kube.informer import Informer
 from isthmus.kube.lease import sign_off
 from isthmus.kube.request import Request
+from isthmus.runtime.reconcile import Request as Key
 from isthmus.testing.waiting import eventually
-from tests.install.conftest import BY_HAND, OTHER_SET, ROOT, SET, Secured, refused
+from tests.install.conftest import BY_HAND, OTHER_SET, ROOT, SET, VIEWER, Secured, refused
 from tests.install.test_policies import export
 from tests.joiners import Joiner, bearer_client, beat
 
@@ -152,6 +157,12 @@ async def test_a_named_token_lets_its_cluster_in_and_is_worthless_then(
     assert member.spec is not None
     assert (member.spec.id, member.spec.set, member.spec.uid) == ("south", SET, "u-south")
     assert (member.spec.server, member.spec.pod_ranges) == ("https://south.example:6443", ())
+    # Who let it in stands where people look, when token and request are long gone.
+    assert member.metadata.labels[TOKEN_LABEL] == south.token.id
+    events = (await root.list(EVENTS, namespace=SET)).items
+    assert f"south (kube-system UID u-south) was let in by join token {south.token.id}, which named it" in {
+        each.message for each in events if each.reason == "LetIn"
+    }
     own = await south.own_token(request)
     async with bearer_client(south.token, own) as client:
         assert "south" in {item.metadata.name for item in (await client.list(MEMBERS, namespace=SET)).items}
@@ -338,6 +349,19 @@ async def test_a_hub_makes_no_token_for_a_set_that_is_not_there(root: Client, se
         await token_for(secured, root, Wanted("nowhere", HOUR))
 
 
+async def test_who_lacks_rights_for_a_token_hears_of_all_before_anything_is_made(
+    root: Client, secured: Secured
+) -> None:
+    before = await names(root, SECRETS)
+    config = load_kubeconfig([secured.kubeconfig(VIEWER)])
+    async with secured.client(VIEWER) as viewer:
+        with pytest.raises(Invalid, match="nothing was written") as refused:
+            await joining.make_token(viewer, config, Wanted(SET, HOUR))
+    for right in ("secrets", "serviceaccounts", "serviceaccounts/token", "roles.rbac.authorization.k8s.io"):
+        assert f"create {right} in isthmus-members" in str(refused.value)
+    assert await names(root, SECRETS) == before
+
+
 @pytest.mark.usefixtures("serving")
 async def test_removing_a_member_makes_its_tokens_worthless_and_leaves_nothing(
     root: Client, join: Callable[..., Awaitable[Joiner]]
@@ -356,6 +380,7 @@ async def test_removing_a_member_makes_its_tokens_worthless_and_leaves_nothing(
         await asyncio.gather(joining.remove(root, "south", say=said.append), leave())
         assert "south has taken everything back" in said
         await eventually(lambda: is_locked_out(client), what="its token is worthless")
+    assert said[-1].endswith("on south itself stay, until its admin types: isthmus leave --context south")
     await nothing_left(root, "south")
     with pytest.raises(Invalid, match="knows no member south"):
         await joining.remove(root, "south", say=said.append)
@@ -403,6 +428,80 @@ async def test_a_cluster_that_takes_itself_off_the_list_leaves_nothing_on_the_hu
         await sign_off(client, namespace=MEMBERS_NAMESPACE, name="south", holder=HAS_LEFT)
         await eventually(lambda: is_locked_out(client), what="its token is worthless")
     await nothing_left(root, "south")
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.requirement("ABOUT-9", "ABOUT-23")
+async def test_of_two_clusters_with_one_kubeconfig_the_hub_keeps_to_the_first_that_says_who_it_is(root: Client) -> None:
+    for name in ("south", "lonely"):
+        record = {"metadata": {"name": name}, "spec": {"id": name, "set": SET}}
+        await root.apply(MEMBERS, record, namespace=SET, options=BY_HAND)
+
+    async def says(name: str, uid: str) -> None:
+        await root.merge_patch(MEMBERS, name, {"status": {"uid": uid}}, namespace=SET, subresource="status")
+
+    async def known(name: str) -> str:
+        spec = (await root.get(MEMBERS, name, namespace=SET)).spec
+        return spec.uid if spec is not None else ""
+
+    await says("south", "u-1")
+    await eventually(lambda: _is(known("south"), "u-1"), what="the first is on record")
+    await says("south", "u-2")
+    # Nor is anybody what another is.
+    await says("lonely", "u-1")
+    await says("lonely", "u-3")
+    await eventually(lambda: _is(known("lonely"), "u-3"), what="the other member is on record")
+    assert await known("south") == "u-1"
+
+
+async def _is(found: Awaitable[str], wanted: str) -> bool:
+    return await found == wanted
+
+
+@pytest.mark.usefixtures("serving")
+async def test_a_removed_cluster_does_not_come_in_again_by_the_token_that_let_it_in(
+    root: Client, join: Callable[..., Awaitable[Joiner]]
+) -> None:
+    south, unused = await join("south"), await join("south")
+    await south.ask("south", "u-south")
+    await south.own_token(await south.answered(APPROVED))
+    await joining.remove(root, "south", force=True, say=lambda _: None)
+    await eventually(lambda: is_locked_out(south.client), what="its token is worthless")
+    # One that an admin made for its coming back is good.
+    await unused.ask("south", "u-south")
+    await unused.answered(APPROVED)
+
+
+async def test_who_was_let_in_and_never_came_is_taken_off_the_list(
+    root: Client, secured: Secured, join: Callable[..., Awaitable[Joiner]]
+) -> None:
+    south = await join("south")
+    async with controllers(secured, SET):
+        await south.ask("south", "u-south")
+        await south.answered(APPROVED)
+    feeds = Feeds(Informer(root, JOIN_REQUESTS), Informer(root, MEMBERS), Informer(root, LEASES))
+    key = Key("hub", MEMBERS_NAMESPACE, south.token.name)
+
+    async def is_listed(after: timedelta) -> bool:
+        await Joining(root, SET, feeds, hub.RIGHTS, clock=FakeClock(SYSTEM.now() + after)).reconcile(key)
+        return "south" in {item.metadata.name for item in (await root.list(MEMBERS, namespace=SET)).items}
+
+    assert await is_listed(KEPT - HOUR)
+    assert not await is_listed(KEPT + HOUR)
+
+
+async def test_a_cluster_that_leaves_while_no_controller_runs_leaves_nothing_either(
+    root: Client, secured: Secured, join: Callable[..., Awaitable[Joiner]]
+) -> None:
+    south = await join("south")
+    async with controllers(secured, SET):
+        own = await south.joined("south", "u-south")
+    async with bearer_client(south.token, own) as client:
+        await client.apply(EXPORTED_SERVICES, export("south.team.shop"), namespace=SET, options=BY_HAND)
+        await client.delete(MEMBERS, "south", namespace=SET)
+        await sign_off(client, namespace=MEMBERS_NAMESPACE, name="south", holder=HAS_LEFT)
+    async with controllers(secured, SET):
+        await nothing_left(root, "south")
 
 
 class Mortal(Client):

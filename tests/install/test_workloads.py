@@ -1,10 +1,12 @@
 """What our processes look like in a cluster, and whose each object of an installation is."""
 
+from pathlib import Path
+
 import pytest
 
 from isthmus.errors import Invalid
 from isthmus.install.hub import TUNNEL, TUNNEL_URL, HubOptions, hub_manifests
-from isthmus.install.member import MemberOptions
+from isthmus.install.member import MemberOptions, member_manifests
 from isthmus.install.workloads import INSTALLATION_LABEL, SHARED, Tuning
 
 
@@ -55,3 +57,16 @@ def test_a_tunnel_has_an_address() -> None:
 def test_nothing_is_no_number_of_pods() -> None:
     with pytest.raises(Invalid, match="0 replicas run nothing"):
         Tuning(replicas=0)
+
+
+def test_what_processes_ask_for_is_what_the_docs_say() -> None:
+    made = (*hub_manifests(HubOptions("prod", tunnel=TUNNEL_URL)), *member_manifests(MemberOptions("prod", "east", "")))
+    containers = {
+        each["metadata"]["name"].removesuffix("-prod"): each["spec"]["template"]["spec"]["containers"][0]["resources"]
+        for each in made
+        if each["kind"] == "Deployment"
+    }
+    docs = (Path(__file__).parents[2] / "docs" / "install.md").read_text()
+    assert containers.keys() == {"isthmus-hub", "isthmus-tunnel", "isthmus-agent", "isthmus-dns"}
+    for name, resources in containers.items():
+        assert f"| `{name}` | {resources['requests']['cpu']} | {resources['requests']['memory']} |" in docs

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES
 from isthmus.api.access import CLUSTER_ROLES
 from isthmus.api.isthmus import SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest, Resource
@@ -54,6 +55,12 @@ class Consumer:
 
         # A server that has just begun gathers the rules of Kubernetes' own roles for a while.
         await eventually(gathered)
+
+        async def says_who_it_is() -> bool:
+            found = await client.get(CLUSTER_PROPERTIES, CLUSTER_ID)
+            return found.spec is not None
+
+        await eventually(says_who_it_is)
         await grant(client, self.fleet.hub.client, wanted)
         user = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{wanted.account}"
         asked = {"user": user, "resourceAttributes": {"verb": "list", "resource": "configmaps", "namespace": "default"}}

@@ -61,6 +61,9 @@ def test_joining_again_repairs_and_under_another_name_is_refused(hands: Hands) -
     assert again.returncode == 0, again.stderr
     assert "the token has done its work: repairing west with what it holds" in again.stderr
     assert "clusterroles/isthmus-agent" in hands.on_member("west")
+    said = hands.refused("join", token, *WEST, "--server", "https://elsewhere.example:6443")
+    assert "the hub would not hear of --server https://elsewhere.example:6443 (it knows no address)" in said
+    assert "isthmus token create --cluster west" in said
     anew = hands("join", hands.token("--cluster", "west"), *WEST)
     assert anew.returncode == 0, anew.stderr
     said = hands.refused("join", hands.token(), *WEST, "--name", "other")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 
 from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import PODS, SECRETS, SERVICE_ACCOUNTS
@@ -285,20 +286,42 @@ DEFINITIONS = (
 
 
 async def test_the_agent_may_live_beside_the_hub_and_goes_with_its_member(site: Site) -> None:
+    unnamed = await site.token()
     before = await site.objects()
     context = load_kubeconfig([site.plane.kubeconfig]).context
     push = ("--mode=push", f"--hub-context={context}")
     token = await site.token("--cluster=west")
     unreached = await site.join(token, *push)
     assert "which no pod of the hub reaches" in unreached.err
+    shown = await site.join(token, *push, f"--server=https://{OUTSIDE}:{site.plane.port}", "--dry-run")
+    printed = [each["metadata"] for each in yaml.safe_load_all(shown.out)]
+    assert {"isthmus-agent-west"} == {each["name"] for each in printed if each.get("namespace") == MEMBERS}
     done = await site.join(token, *push, f"--server=https://{OUTSIDE}:{site.plane.port}")
     assert done.code == 0, done.err
     there = await site.objects()
     assert {"deployments/isthmus-members/isthmus-agent-west", "secrets/isthmus-system/isthmus-agent-key"} <= there
+    # Who has an id would join as that.
+    assert "--cluster=west\n" in (await site.join(unnamed, "--dry-run")).out
     assert not {"deployments/isthmus-system/isthmus-agent", "secrets/isthmus-system/isthmus-hub"} & there
+    stranger = with_stranger(site.plane)
+    refused = await typed(site.plane, "leave", "--yes", "--mode=push", "--hub-context=stranger", user=stranger)
+    assert "delete deployments.apps in isthmus-members" in refused.err
+    assert "nothing was written" in refused.err
     left = await typed(site.plane, "leave", "--yes", *push)
     assert left.code == 0, left.err
     await wait_clean(site, before)
+
+
+def with_stranger(plane: ControlPlane) -> Path:
+    """The admin's kubeconfig, with a context of somebody who may do nothing."""
+    whole, other = (yaml.safe_load(each.read_text()) for each in (plane.kubeconfig, plane.kubeconfig_of("nobody")))
+    (user,) = other["users"]
+    whole["users"].append({**user, "name": "stranger"})
+    (context,) = whole["contexts"]
+    whole["contexts"].append({"name": "stranger", "context": {**context["context"], "user": "stranger"}})
+    path = plane.kubeconfig.parent / "with-stranger"
+    path.write_text(yaml.safe_dump(whole))
+    return path
 
 
 async def wait_clean(site: Site, before: set[str]) -> None:
@@ -325,6 +348,28 @@ async def test_all_missing_rights_are_named_at_once_and_nothing_is_written(site:
     ):
         assert right in refused.err
     assert "nothing was written" in refused.err
+    assert await site.objects() == before
+
+
+async def test_who_may_not_do_all_that_leaving_takes_hears_so_before_it_begins(site: Site) -> None:
+    token = await site.token("--cluster=west")
+    before = await site.objects()
+    nobody = site.plane.kubeconfig_of("nobody")
+    refused = await typed(site.plane, "leave", "--yes", "--crds", user=nobody)
+    assert refused.code == 1
+    for right in (
+        "delete serviceimports.multicluster.x-k8s.io",
+        "delete deployments.apps",
+        "delete customresourcedefinitions.apiextensions.k8s.io",
+        "delete leases.coordination.k8s.io in isthmus-system",
+    ):
+        assert right in refused.err
+    assert "nothing was written" in refused.err
+    # What is asked of the DNS is known before joining, too.
+    joining = await site.join(token, "--dns", user=nobody)
+    assert "patch configmaps in kube-system" in joining.err
+    # And one that is met on the way says where to go on.
+    assert "kubectl auth can-i --list" in (await typed(site.plane, "clusters", user=nobody)).err
     assert await site.objects() == before
 
 

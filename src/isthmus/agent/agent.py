@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from isthmus.about.controllers.identity import Identity, Registration
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 # Seconds for which changes of the Member's status are gathered into one write.
 REPORT_EVERY = 0.3
+# Seconds in which the hub has our first report, unless something is amiss: then the heartbeat waits no longer.
+FIRST_WORD = 10.0
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class Agent:
         self._manager.add(loop)
         self._manager.also("departures", services.follow)
         outlook = self._outlook()
-        facts = Facts(properties, self._place, outlook)
+        facts = Facts(registration.uid, properties, self._place, outlook)
         report = Report(self.views, facts, self.writers.hub, refused=services.refused, clock=self._clock)
         reporting = Controller("report", report.reconcile, workers=1, batch=REPORT_EVERY, clock=self._clock)
         report.watch(reporting, services.absences.when_forgot)
@@ -129,8 +132,8 @@ class Agent:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(services.run(), name="services")
                 tasks.create_task(reporting.run(), name="report")
-                tasks.create_task(outlook.run(), name="outlook")
-                tasks.create_task(self._heartbeat(services.absences.hub_forgot).run(), name="heartbeat")
+                tasks.create_task(self._look_out(outlook), name="outlook")
+                tasks.create_task(self._beat(report, services.absences.hub_forgot), name="heartbeat")
 
         async def be_a_member() -> None:
             async with asyncio.TaskGroup() as tasks:
@@ -186,6 +189,21 @@ class Agent:
 
         member, hub = self._clients
         return Outlook(member, hub, record, clock=self._clock, every=self._duty.heartbeat)
+
+    async def _look_out(self, outlook: Outlook) -> None:
+        # Its address stands in its record.
+        await self.views.hub.members.wait_synced()
+        await outlook.run()
+
+    async def _beat(self, report: Report, hub_forgot: Callable[[], None]) -> None:
+        """The first heartbeat after a silence makes the hub say again what it was told of the address long ago.
+
+        So it hears first what is true of that now (INV-32), unless that takes too long.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_WORD):
+                await report.is_own.wait()
+        await self._heartbeat(hub_forgot).run()
 
     def _heartbeat(self, hub_forgot: Callable[[], None]) -> Heartbeat:
         duty = self._duty

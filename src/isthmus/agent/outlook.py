@@ -37,6 +37,8 @@ class Outlook:
         self, member: Client, hub: Client, record: Callable[[], Member | None], *, clock: Clock, every: float = EVERY
     ) -> None:
         self.clock = clock
+        # Whether what is told is our own finding, and not that of the agent before us.
+        self.has_looked = False
         self._member = member
         self._hub = hub
         self._record = record
@@ -67,20 +69,21 @@ class Outlook:
 
     async def look(self) -> None:
         """Once."""
-        before = (self.probe, self._difference)
+        before = (self.probe, self._difference, self.has_looked)
         record = self._record()
         if record is not None and record.spec is not None:
             self.remember(record.status or MemberStatus())
             problem = await self._problem(record.spec)
             self._probing = self._probing.after(problem, self.clock.now())
+            self.has_looked = True
         self._difference = told_difference(self._difference, self._hub.ahead)
-        if (self.probe, self._difference) != before:
+        if (self.probe, self._difference, self.has_looked) != before:
             self._say()
 
     def remember(self, said: MemberStatus) -> None:
-        """What the agent before us told stands until there is news."""
+        """What the agent before us told stands until our own first look."""
         if self.probe is None:
-            self._probing = Probing(said.probe)
+            self._probing = Probing.inherited(said.probe)
             self._difference = said.clock_difference
 
     async def _problem(self, spec: MemberSpec) -> str:

@@ -1,5 +1,6 @@
 """What an agent says of its cluster and of itself: the status of its Member."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -34,8 +35,9 @@ from isthmus.runtime.source import Source, each
 
 @dataclass(frozen=True)
 class Facts:
-    """What there is to say of a cluster beside its exports."""
+    """What there is to say of a cluster beside its exports; `uid` is that of its namespace kube-system."""
 
+    uid: str
     properties: Informer[ClusterProperty]
     place: Place
     outlook: Outlook
@@ -63,6 +65,8 @@ class Report:
         self._facts = facts
         self._writer = writer
         self._refused = refused
+        # Set once the hub has what we ourselves found of the cluster's address.
+        self.is_own = asyncio.Event()
         self._clock = clock
         self._epoch = int(clock.now().timestamp())
         self._losses = 1
@@ -100,7 +104,7 @@ class Report:
         )
         if member is None:
             return Done()
-        losses = self._losses
+        losses, is_own = self._losses, self._facts.outlook.has_looked
         said = member.status or MemberStatus()
         exports = self._exports(said.exports)
         # Before the write: one that gets no answer may still be heard by others.
@@ -112,6 +116,7 @@ class Report:
         status = MemberStatus(
             agent_version=__version__,
             kubernetes_version=version,
+            uid=self._facts.uid,
             rules_version=RULES_VERSION,
             region=self._facts.place.region(),
             properties=kept,
@@ -124,6 +129,8 @@ class Report:
         wanted = msgspec.structs.replace(member, status=observed(status, said, now=self._clock.now()))
         if await self._writer.converge_status(MEMBERS, wanted, member):
             self._answered_losses = losses
+        if is_own:
+            self.is_own.set()
         return Done()
 
     def _exports(self, seen: Exports) -> Exports:

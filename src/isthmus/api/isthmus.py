@@ -26,6 +26,10 @@ MARKER_LABEL = "isthmus.dev/managed-by"
 RESERVED_IPS_ANNOTATION = "isthmus.dev/reserved-ips"
 # On a heartbeat Lease: how many ServiceImports the member has.
 IMPORTS_ANNOTATION = "isthmus.dev/imports"
+# Begins the name of the Lease, in isthmus-system, by which a set's controller is elected; the set follows.
+HUB_LEASE_PREFIX = "isthmus-hub-"
+# On that Lease: until when verdicts are held back, since too many members fell silent at once.
+HELD_UNTIL_ANNOTATION = "isthmus.dev/verdicts-held-until"
 SYSTEM_NAMESPACE = "isthmus-system"
 MEMBERS_NAMESPACE = "isthmus-members"
 # Raised whenever the merge would answer differently for the same input (design, part 3, rule 4); what each version
@@ -144,6 +148,8 @@ class MemberStatus(Wire):
 
     agent_version: Visible = ""
     kubernetes_version: Visible = ""
+    # Of its namespace kube-system: of two clusters that were given one id, the hub keeps to the first that says so.
+    uid: Visible = ""
     rules_version: Annotated[int, Meta(ge=0)] = 0
     # The region that all nodes share, else empty: two clusters' zones are only compared within one region.
     region: Label = ""

@@ -3,17 +3,24 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import click
+import msgspec
 
 from isthmus.api.core import LEASES, Lease
 from isthmus.api.isthmus import (
     CLUSTER_LABEL,
     EXPORTED_SERVICES,
+    HELD_UNTIL_ANNOTATION,
+    HUB_LEASE_PREFIX,
     IMPORTS_ANNOTATION,
     MEMBERS,
     MEMBERS_NAMESPACE,
+    SYSTEM_NAMESPACE,
+    TOKEN_LABEL,
     ExportedService,
     Member,
     MemberSpec,
@@ -24,7 +31,8 @@ from isthmus.apiserver.cells import age_of, duration
 from isthmus.cli.hubs import Hub, hub_options
 from isthmus.cli.output import Column, fields, output_option, show_list, show_one, table_of
 from isthmus.errors import Invalid, NotFound, Refused
-from isthmus.inventory.rules.standing import standing
+from isthmus.install.works import WORKS_PROPERTY
+from isthmus.inventory.rules.standing import standing, unjudged
 from isthmus.kit.moments import count_in, in_utc
 from isthmus.kube.client import Client, ListOptions
 from isthmus.kube.informer import Informer
@@ -84,7 +92,7 @@ def describe_cluster(name: str, hub: Hub, output: str) -> None:
         exports = await client.list(
             EXPORTED_SERVICES, namespace=set_name, options=ListOptions(labels=f"{CLUSTER_LABEL}={name}")
         )
-        (row,) = rows([member], await _leases(client))
+        (row,) = rows([member], await _heard(client, set_name))
         return row | {"services": sorted(_service(item) for item in exports.items if item.spec is not None)}
 
     found = hub.run(work)
@@ -96,40 +104,54 @@ def describe_cluster(name: str, hub: Hub, output: str) -> None:
 
 async def rows_of(client: Client, set_name: str) -> list[Manifest]:
     """The set's clusters as plain data, by name."""
-    listed, leases = await asyncio.gather(client.list(MEMBERS, namespace=set_name), _leases(client))
-    return rows(listed.items, leases)
+    listed, heard = await asyncio.gather(client.list(MEMBERS, namespace=set_name), _heard(client, set_name))
+    return rows(listed.items, heard)
 
 
-def rows(members: Iterable[Member], leases: Mapping[str, Lease]) -> list[Manifest]:
+@dataclass(frozen=True)
+class Heard:
+    """The heartbeats by member, what time it is at the hub, and until when it holds back verdicts, if it does."""
+
+    leases: Mapping[str, Lease]
+    now: datetime
+    held_until: datetime | None = None
+
+
+def rows(members: Iterable[Member], heard: Heard) -> list[Manifest]:
     """What there is to say of each member; times are the hub's, as far as they can be known."""
-    return [_row(each, leases.get(each.metadata.name)) for each in sorted(members, key=lambda one: one.metadata.name)]
+    return [_row(each, heard) for each in sorted(members, key=lambda one: one.metadata.name)]
 
 
-def _row(member: Member, lease: Lease | None) -> Manifest:
+def _row(member: Member, heard: Heard) -> Manifest:
+    lease = heard.leases.get(member.metadata.name)
     spec = member.spec or MemberSpec(id=member.metadata.name, set=member.metadata.namespace)
     status = member.status or MemberStatus()
     found = standing(member)
+    seen = last_seen(lease, status.clock_difference)
     counted = lease.metadata.annotations.get(IMPORTS_ANNOTATION, "") if lease is not None else ""
     return {
         "name": member.metadata.name,
         "set": spec.set,
         "health": found.state,
         "since": _moment(found.since),
-        "why": found.why,
+        "why": unjudged(found, lease, seen, heard.held_until, now=heard.now) or found.why,
         "version": status.kubernetes_version,
         "agentVersion": status.agent_version,
         "rulesVersion": status.rules_version,
         "region": status.region,
-        "lastSeen": _moment(last_seen(lease, status.clock_difference)),
+        "lastSeen": _moment(seen),
         "clockDifference": status.clock_difference,
         "exports": sum(each.count for each in status.exports.namespaces.values()),
         "imports": count_in(counted),
         "joined": _moment(spec.joined_at),
+        "token": member.metadata.labels.get(TOKEN_LABEL, ""),
         "server": spec.server,
         "answers": status.probe.answered if status.probe is not None else None,
         "answersSince": _moment(status.probe.at) if status.probe is not None else "",
         "podRanges": list(spec.pod_ranges),
         "properties": dict(sorted(status.properties.items())),
+        "leftOut": list(status.left_out),
+        "facts": msgspec.to_builtins(status.facts),
     }
 
 
@@ -142,13 +164,17 @@ def last_seen(lease: Lease | None, difference: int | None) -> datetime | None:
         return None
 
 
-async def _leases(client: Client) -> dict[str, Lease]:
-    """The heartbeats by member; none for those who may not read them."""
-    try:
+async def _heard(client: Client, set_name: str) -> Heard:
+    """What the hub has heard; nothing for those who may not read it."""
+    leases: dict[str, Lease] = {}
+    held_until = None
+    with suppress(Refused):
         listed = await client.list(LEASES, namespace=MEMBERS_NAMESPACE)
-    except Refused:
-        return {}
-    return {item.metadata.name: item for item in listed.items}
+        leases = {item.metadata.name: item for item in listed.items}
+    with suppress(Refused, NotFound):
+        election = await client.get(LEASES, f"{HUB_LEASE_PREFIX}{set_name}", namespace=SYSTEM_NAMESPACE)
+        held_until = in_utc(election.metadata.annotations.get(HELD_UNTIL_ANNOTATION))
+    return Heard(leases, datetime.now(UTC) - timedelta(seconds=client.ahead or 0), held_until)
 
 
 async def _follow(client: Client, set_name: str, output: str) -> None:
@@ -162,7 +188,7 @@ async def _follow(client: Client, set_name: str, output: str) -> None:
         printed: dict[str, Manifest] = {}
         show = table_of(COLUMNS, output)
         while True:
-            now = {row["name"]: row for row in rows(members.store.all(), await _leases(client))}
+            now = {row["name"]: row for row in rows(members.store.all(), await _heard(client, set_name))}
             gone = [row | {"health": "Left", "why": "it is no member any more"} for row in _gone(printed, now)]
             show([row for row in now.values() if _is_news(row, printed.get(row["name"]))] + gone)
             printed = now
@@ -193,7 +219,7 @@ def _described(row: Manifest) -> list[tuple[str, object]]:
         ("Health", row["health"] + (f" since {row['since']}" if row["since"] else "")),
         ("Why", row["why"] or "all is well"),
         ("Last seen", f"{row['lastSeen']} ({_ago(row['lastSeen'])} ago)" if row["lastSeen"] else "never"),
-        ("Joined", row["joined"]),
+        ("Joined", row["joined"] + (f" by token {row['token']}" if row["token"] else "")),
         ("Kubernetes", row["version"]),
         ("Agent", row["agentVersion"]),
         ("Merges by", f"rules {row['rulesVersion']}" if row["rulesVersion"] else ""),
@@ -201,11 +227,30 @@ def _described(row: Manifest) -> list[tuple[str, object]]:
         ("API server", f"{row['server'] or 'no published address'}, {answers}{since}"),
         ("Region", row["region"]),
         ("Pod ranges", row["podRanges"] or "any: none were approved"),
+        ("Provider", _made_of(row["facts"])),
         ("Properties", [f"{name}={value}" for name, value in row["properties"].items()]),
+        *([("Left out", f"too long to be mirrored: {', '.join(row['leftOut'])}")] if row["leftOut"] else []),
+        ("Works", row["properties"].get(WORKS_PROPERTY) or "none: its admin gave them no rights"),
         ("Exports", row["services"] or "nothing"),
         ("", ", ".join(f"{count} in {name}" for name, count in sorted(per_namespace.items()))),
-        ("Imports", _unknown(row["imports"])),
+        ("Imports", _imported(row)),
     ]
+
+
+def _made_of(facts: Manifest) -> str:
+    """Provider, distribution, zones and sizes, as far as the cluster's nodes tell."""
+    words = [facts.get("provider"), facts.get("distribution"), f"zones {', '.join(facts.get('zones') or ())}"]
+    sizes = {"nodes": " nodes", "cpu": " cores", "memory": " GiB"}
+    found = [word for word in words if word and word != "zones "]
+    found += [f"about {facts[name]}{unit}" for name, unit in sizes.items() if facts.get(name)]
+    return ", ".join(found) or "<unknown>"
+
+
+def _imported(row: Manifest) -> str:
+    """Their number is what the hub is told; their names stand in the cluster alone."""
+    if not row["imports"]:
+        return _unknown(row["imports"])
+    return f"{row['imports']}. Which: kubectl --context {row['name']} get serviceimports -A"
 
 
 def _clock(difference: int | None) -> str:

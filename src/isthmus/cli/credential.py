@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ _DAY = 86_400
 _PATIENCE = 50
 
 
-@click.group("credential", epilog="Example:  isthmus credential grant east --namespace argocd --context east")
+@click.group("credential", epilog="Example:  isthmus credential grant east -n argocd --context east --hub-context hub")
 def credential_command() -> None:
     """Ways into members for other tools: plugins that a provider file names, and grants for them to read."""
 
@@ -97,11 +98,19 @@ def grant_command(
     days = int(str(named["days"]))
     wanted = Grant(str(named["member"]), str(named["namespace"]), role, places, days * _DAY)
     expires = _at_both(real, hub_kubeconfig, hub_context, lambda member, hub: grant(member, hub, wanted))
-    where = f"namespaces {', '.join(places)}" if places else "the whole cluster"
+    there = f"namespaces {', '.join(places)}" if places else "the whole cluster"
     click.echo(
-        f"The consumer in {wanted.namespace} is {role} of {where} in {wanted.member} until {expires:%F %H:%M} UTC."
+        f"The consumer in {wanted.namespace} is {role} of {there} in {wanted.member} until {expires:%F %H:%M} UTC."
     )
-    click.echo(f"To end it:  isthmus credential revoke {wanted.member} --namespace {wanted.namespace}")
+    where = {
+        "--kubeconfig": real.kubeconfig,
+        "--context": real.context,
+        "--hub-kubeconfig": hub_kubeconfig,
+        "--hub-context": hub_context,
+    }
+    words = [word for option, value in where.items() if value for word in (option, str(value))]
+    words = ["isthmus", "credential", "revoke", wanted.member, "--namespace", wanted.namespace, *words]
+    click.echo(f"To end it:  {shlex.join(words)}")
 
 
 @credential_command.command(

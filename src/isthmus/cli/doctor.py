@@ -16,12 +16,12 @@ from isthmus.cli.output import set_option
 from isthmus.cli.processes import FILE
 from isthmus.cli.target import running_client
 from isthmus.errors import Invalid, IsthmusError
-from isthmus.install.held import held_in
 from isthmus.install.member import DNS_SERVICE
 from isthmus.install.road import membership, services
 from isthmus.install.road.inside import CONNECT, a_pod, last_line
 from isthmus.install.road.walk import Finding as Found
 from isthmus.install.road.walk import Road, Words, walk
+from isthmus.install.road.whose import Whose, whose
 from isthmus.kit.text import printable
 from isthmus.kube.client import Client
 from isthmus.kube.config import load_kubeconfig
@@ -73,8 +73,9 @@ def of_set(files: SetFiles) -> Iterator[Finding]:
 @click.command("doctor", epilog="Example:  isthmus doctor --context east")
 @click.option("--context", default="", metavar="NAME", help="Walk the road of this member instead.")
 @click.option("--kubeconfig", type=FILE, help="Where that context is; the set on this machine, else as kubectl.")
+@click.option("--hub-context", default="", metavar="NAME", help="The hub, where the member holds no way to it.")
 @set_option
-def doctor_command(set_name: str, context: str, kubeconfig: Path | None) -> None:
+def doctor_command(set_name: str, context: str, kubeconfig: Path | None, hub_context: str) -> None:
     """Look at this machine and at one set on it; or, with --context, walk one member's road step by step.
 
     The road goes from the rights of the member's agent to an answer of another cluster's endpoint, and ends at the
@@ -82,7 +83,7 @@ def doctor_command(set_name: str, context: str, kubeconfig: Path | None) -> None
     """
     files = SetFiles(set_name)
     if context or kubeconfig:
-        sys.exit(asyncio.run(_walk(files, context, kubeconfig)))
+        sys.exit(asyncio.run(_walk(files, context, kubeconfig, hub_context)))
     findings = list(of_machine())
     if files.folder.exists():
         findings += of_set(files)
@@ -93,8 +94,8 @@ def doctor_command(set_name: str, context: str, kubeconfig: Path | None) -> None
     sys.exit(1 if any(finding.remedy for finding in findings) else 0)
 
 
-async def _walk(files: SetFiles, context: str, kubeconfig: Path | None) -> int:
-    async with _road(files, context, kubeconfig) as road:
+async def _walk(files: SetFiles, context: str, kubeconfig: Path | None, hub_context: str) -> int:
+    async with _road(files, context, kubeconfig, hub_context) as road:
         finding = Found("", "")
         async for finding in walk(road, STEPS):
             _show(f"{finding.step:<9} {finding.said}", finding.remedy, looked=finding.looked)
@@ -108,8 +109,9 @@ def _show(what: str, remedy: str, *, looked: bool = True) -> None:
 
 
 @asynccontextmanager
-async def _road(files: SetFiles, context: str, kubeconfig: Path | None) -> AsyncIterator[Road]:
+async def _road(files: SetFiles, context: str, kubeconfig: Path | None, hub_context: str) -> AsyncIterator[Road]:
     """The member and its hub: of the set on this machine, or by what the member itself holds for its hub."""
+    paths = [kubeconfig] if kubeconfig else None
     async with AsyncExitStack() as stack:
         known = files.read().clusters
         if kubeconfig is None and context in known and context != HUB:
@@ -119,17 +121,45 @@ async def _road(files: SetFiles, context: str, kubeconfig: Path | None) -> Async
             words = Words(f"isthmus kubectl {context}", "isthmus kubectl hub", f"--context {context}")
             yield Road(member, hub, context, files.name, words, inside)
             return
-        config = load_kubeconfig([kubeconfig] if kubeconfig else None, context=context or None)
+        config = load_kubeconfig(paths, context=context or None)
         member = await stack.enter_async_context(Client(config, user_agent="isthmus-doctor"))
-        held = await held_in(member)
-        if held is None:
+        found = await whose(member)
+        if found is None or not (found.cluster and found.set):
             raise Invalid(
                 f"{member.server} holds nothing of a cluster set: it has not joined one. "
                 f"Type: isthmus join TOKEN --context {config.context}"
             )
-        hub = await stack.enter_async_context(Client(held.config(), user_agent="isthmus-doctor"))
-        words = Words(f"kubectl --context {config.context}", context=f"--context {config.context}")
-        yield Road(member, hub, held.cluster, held.set, words, await a_pod(member, DNS_SERVICE))
+        hub_config = load_kubeconfig(paths, context=hub_context) if hub_context else found.hub
+        if hub_config is None:
+            raise Invalid(_unknown_hub(found, config.context))
+        hub = await stack.enter_async_context(Client(hub_config, user_agent="isthmus-doctor"))
+        words = _words(found, config.context, hub_context)
+        a_pod_of_ours = await a_pod(member, DNS_SERVICE)
+        yield Road(member, hub, found.cluster, found.set, words, a_pod_of_ours, is_pushed=found.is_pushed)
+
+
+def _unknown_hub(found: Whose, context: str) -> str:
+    where = "runs beside its hub" if found.is_pushed else "reaches its hub by files that only its pod has"
+    return (
+        f"the agent of {found.cluster} (set {found.set}) {where}: name a context of the hub, too. "
+        f"Type: isthmus doctor --context {context} --hub-context HUB"
+    )
+
+
+def _words(found: Whose, context: str, hub_context: str) -> Words:
+    """How a member is spoken to, and put up again: the way it was put up."""
+    member, options, again = f"kubectl --context {context}", f"--context {context}", ""
+    if found.is_pushed:
+        token = f"isthmus token create --cluster {found.cluster} --context {hub_context}"
+        again = (
+            f"{token}, then with what it prints: isthmus join TOKEN {options} --mode push --hub-context {hub_context}"
+        )
+    if found.by_hand:
+        named = f"--set {found.set} --cluster {found.cluster}"
+        again = (
+            f"isthmus install member {named} --hub-kubeconfig FILE {options} (or: helm upgrade, as it was installed)"
+        )
+    return Words(member, f"kubectl --context {hub_context or 'HUB'}", options, again)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 
+from isthmus.api.core import CONFIG_MAPS
 from isthmus.api.mcs import ZONE
 from isthmus.cli.output import progress
 from isthmus.cli.real import Real, real_cluster
 from isthmus.errors import Invalid, IsthmusError, Unreachable
 from isthmus.install.handover import Change, configure, plan, restart, wait_answering
 from isthmus.install.nameservers import USUAL_COREDNS
+from isthmus.install.rights import Right
 from isthmus.kit.dns.client import resolve
 from isthmus.kit.dns.records import Type
 from isthmus.kube.client import Client
@@ -66,6 +68,16 @@ async def give_back(client: Client, config_map: str) -> None:
         await wait_answering(client, answers=False, say=progress)
     except Unreachable as problem:
         progress(f"{problem}. Going on")
+
+
+def to_hand_over(where: tuple[str, str]) -> tuple[Right, ...]:
+    """What it takes to have the cluster's DNS ask us, whichever it is."""
+    return tuple((verb, "", CONFIG_MAPS.plural, where[0]) for verb in ("get", "patch"))
+
+
+async def to_give_back(client: Client, where: tuple[str, str]) -> tuple[Right, ...]:
+    """What it takes to take out what is ours; nothing where nothing is."""
+    return to_hand_over(where) if await is_handed_over(client, where) else ()
 
 
 async def is_handed_over(client: Client, where: tuple[str, str]) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,8 @@ import click
 import yaml
 
 from isthmus.agent.needs import BESIDE
-from isthmus.cli.handover import asked, give_back, hand_over, is_handed_over, place_of
+from isthmus.api.about import CLUSTER_ID
+from isthmus.cli.handover import asked, give_back, hand_over, is_handed_over, place_of, to_give_back, to_hand_over
 from isthmus.cli.install import Plain
 from isthmus.cli.output import progress
 from isthmus.cli.real import Real, real_cluster
@@ -19,8 +20,8 @@ from isthmus.errors import Invalid, IsthmusError
 from isthmus.install.held import Held
 from isthmus.install.homes import Agents, Home, InMember
 from isthmus.install.join import JoinOptions, join, manifests_for, nominal
-from isthmus.install.joinable import name_for, read_properties
-from isthmus.install.leave import demand_joined, leave
+from isthmus.install.joinable import identity, name_for, read_properties
+from isthmus.install.leave import demand_leaving, leave
 from isthmus.install.move import move, outlook
 from isthmus.install.push import BesideHub
 from isthmus.install.workloads import IMAGE
@@ -136,6 +137,7 @@ def join_command(  # noqa: PLR0913 - one parameter for each option
         beside_another,
         approved_within,
         bool(tunnel),
+        to_hand_over(place_of(config_map)) if dns else (),
     )
     where = Where(real, mode, hub_context, address)
     agents = Agents(image, beside_another, tunnel)
@@ -185,10 +187,20 @@ If it dies on the way, the same command goes on from there."""
 
 
 async def _show(where: Where, token: JoinToken, options: JoinOptions, agents: Agents) -> None:
-    async with where.entered(agents) as (_, home):
-        held = nominal(token, name_for(token, options.name, "", options.context), options.proxy)
+    async with where.entered(agents) as (member, home):
+        own = ""
+        # Of a cluster that does not answer, too, there is something to see.
+        with suppress(IsthmusError):
+            own = (await identity(member)).properties.get(CLUSTER_ID, "")
+        held = nominal(token, name_for(token, options.name, own, options.context), options.proxy)
         manifests = manifests_for(home, held, options)
+        beside = home.beside(held)
     click.echo(yaml.dump_all(manifests, Dumper=Plain, sort_keys=False), nl=False)
+    if beside:
+        click.echo(
+            f"---\n# What follows is put beside the hub, by context {where.hub_context}, with a key in its Secret."
+        )
+        click.echo(yaml.dump_all(beside, Dumper=Plain, sort_keys=False), nl=False)
 
 
 def _offer_dns(real: Real, config_map: str, dns: bool | None) -> None:
@@ -230,7 +242,8 @@ def leave_command(real: Real, mode: str, hub_context: str | None, config_map: st
 
 async def _leave(where: Where, config_map: str, *, crds: bool, yes: bool) -> int:
     async with where.entered(Agents(IMAGE)) as (member, home):
-        held = await demand_joined(member, home)
+        dns = () if where.is_embedded else await to_give_back(member, place_of(config_map))
+        held = await demand_leaving(member, home, crds=crds, also=dns)
         if not yes:
             who = f"{held.cluster} ({member.server}) out of set {held.set}" if held else f"the rest off {member.server}"
             click.confirm(f"Take {who}?", abort=True, err=True)

@@ -44,6 +44,7 @@ COMMANDS = {
 }
 # Exit codes that scripts can tell apart.
 REFUSED, UNREACHABLE = 1, 3
+_FORBIDDEN = 403
 
 
 class Commands(click.Group):
@@ -90,12 +91,19 @@ def main() -> None:
         _say(error)
         sys.exit(UNREACHABLE)
     except (IsthmusError, APIError) as error:
-        _say(error)
+        _say(error, _lacks(error))
         sys.exit(REFUSED)
 
 
-def _say(error: Exception) -> None:
-    click.echo(printable(f"isthmus: {error}"), err=True)
+def _say(error: Exception, remedy: str = "") -> None:
+    click.echo(printable(f"isthmus: {error}{remedy}"), err=True)
+
+
+def _lacks(error: IsthmusError) -> str:
+    """What to do about a right that is missing; what a policy refuses says so itself."""
+    if not isinstance(error, APIError) or error.code != _FORBIDDEN or " cannot " not in error.message:
+        return ""
+    return ". Use the context of somebody who may (--context), or see what this one may: kubectl auth can-i --list"
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from isthmus.about.rules.identity import registered_id_problem, set_problem
 from isthmus.api.core import LEASES
-from isthmus.api.isthmus import MEMBERS, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
+from isthmus.api.isthmus import HUB_LEASE_PREFIX, MEMBERS, MEMBERS_NAMESPACE, SYSTEM_NAMESPACE
 from isthmus.errors import Invalid, IsthmusError
 from isthmus.hub.allowances import allowances
 from isthmus.hub.bootstrap import bootstrap_hub
 from isthmus.hub.departures import Departures
 from isthmus.hub.standing import Standing
-from isthmus.hub.verdicts import MANAGER, Verdicts
+from isthmus.hub.verdicts import MANAGER, Verdicts, teller
 from isthmus.install.roles import join_access, member_access
 from isthmus.inventory.controllers.access import Rights
 from isthmus.inventory.controllers.joining import joins
@@ -88,7 +88,7 @@ async def serve(
     elector = Elector(
         client,
         namespace=SYSTEM_NAMESPACE,
-        name=f"isthmus-hub-{options.set}",
+        name=f"{HUB_LEASE_PREFIX}{options.set}",
         identity=identity,
         # A server that hangs says nothing: whoever leads must have stopped before he takes that for silence.
         duration=min(_TERM, options.grace.silent_after / 2),
@@ -124,6 +124,7 @@ async def _lead(client: Client, options: HubOptions, standing: Standing, clock: 
         leases,
         members,
         Converger(client, manager=MANAGER, force=True, clock=clock),
+        teller(client, options.set, clock=clock),
         grace=options.grace,
         clock=clock,
     )

@@ -1,17 +1,14 @@
-"""Clears up on the hub after members that have left: what they exported. Their access is `Joining`'s.
+"""Clears up on the hub after members that have left: what they exported. Their access is `Joining`'s, with the rest.
 
 Their agents do it too, while they can: who was taken off the list may have lost its rights by then (MCS-5).
 """
 
 import logging
-from typing import TypeVar
 
-from isthmus.api.isthmus import CLUSTER_LABEL, EXPORTED_ENDPOINTS, EXPORTED_SERVICES, Member
-from isthmus.api.meta import Object
-from isthmus.api.scheme import Resource
-from isthmus.errors import NotFound
+from isthmus.api.isthmus import Member
+from isthmus.inventory.controllers.access import drop_exports
 from isthmus.kit.clock import Clock
-from isthmus.kube.client import Client, ListOptions
+from isthmus.kube.client import Client
 from isthmus.kube.informer import Change, Informer
 from isthmus.mcs.rules.absence import Roster
 from isthmus.runtime.controller import Controller
@@ -20,13 +17,6 @@ from isthmus.runtime.source import Source
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-# Only what they are called matters here, not the endpoints inside.
-_LEFT_BEHIND = tuple(
-    Resource(kind.group, kind.version, kind.plural, kind.kind, Object)
-    for kind in (EXPORTED_ENDPOINTS, EXPORTED_SERVICES)
-)
 # Seconds between two looks whether a list that was asked for has come.
 _LOOK = 1.0
 
@@ -34,8 +24,8 @@ _LOOK = 1.0
 class Departures:
     """A Member is gone when its deletion was seen, and two lists ten seconds apart lack it while others are there.
 
-    Deletions that happened while no hub controller ran are not seen; what those members left behind is heeded by
-    nobody.
+    Deletions that happened while no hub controller ran are not seen: what those members left behind goes with their
+    accounts.
     """
 
     def __init__(self, client: Client, cluster_set: str, members: Informer[Member], *, clock: Clock) -> None:
@@ -86,14 +76,5 @@ class Departures:
                 self._roster = self._roster.deleted(change.before.metadata.name, now)
 
     async def _clear(self, member: str) -> None:
-        for kind in _LEFT_BEHIND:
-            theirs = ListOptions(labels=f"{CLUSTER_LABEL}={member}")
-            for item in (await self._client.list(kind, namespace=self._set, options=theirs)).items:
-                await self._delete(kind, item.metadata.name, self._set)
+        await drop_exports(self._client, member, self._set)
         log.info("cleared up after a member that left", extra={"member": member, "set": self._set})
-
-    async def _delete(self, kind: Resource[T], name: str, namespace: str) -> None:
-        try:
-            await self._client.delete(kind, name, namespace=namespace)
-        except NotFound:
-            return

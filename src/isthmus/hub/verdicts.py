@@ -1,12 +1,25 @@
-"""Writes the hub's verdicts on its members: Healthy or Silent, transitions only."""
+"""Writes the hub's verdicts on its members: Healthy or Silent, transitions only; and says when it holds them back."""
 
 import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 
-from isthmus.api.core import Lease
-from isthmus.api.isthmus import HEALTHY, MEMBERS, Health, Member
+from isthmus.api.core import LEASES, Lease, ObjectReference
+from isthmus.api.isthmus import (
+    HEALTHY,
+    HELD_UNTIL_ANNOTATION,
+    HUB_LEASE_PREFIX,
+    MEMBERS,
+    SYSTEM_NAMESPACE,
+    Health,
+    Member,
+)
 from isthmus.api.scheme import Manifest
+from isthmus.errors import IsthmusError
 from isthmus.inventory.rules.health import Grace, Transition, Vigil, judge
 from isthmus.kit.clock import Clock
+from isthmus.kube.client import Client
+from isthmus.kube.events import Recorder
 from isthmus.kube.informer import Change, Informer
 from isthmus.runtime.controller import Controller
 from isthmus.runtime.converge import Converger
@@ -24,15 +37,43 @@ _PAST = 0.05
 _LOOK = 0.5
 
 
+# Tells people until when verdicts are held back, and why.
+Tell = Callable[[datetime, str], Awaitable[None]]
+
+
+def teller(client: Client, cluster_set: str, *, clock: Clock) -> Tell:
+    """By the Lease of the set's election, where `isthmus clusters` finds it, and by an Event about the set."""
+    recorder = Recorder(client, "isthmus-hub", clock)
+    about = ObjectReference(api_version="v1", kind="Namespace", namespace=cluster_set, name=cluster_set)
+
+    async def tell(until: datetime, why: str) -> None:
+        patch = {"metadata": {"annotations": {HELD_UNTIL_ANNOTATION: until.strftime("%Y-%m-%dT%H:%M:%SZ")}}}
+        try:
+            await client.merge_patch(LEASES, f"{HUB_LEASE_PREFIX}{cluster_set}", patch, namespace=SYSTEM_NAMESPACE)
+        except IsthmusError as problem:
+            log.warning("not told that verdicts are held back", extra={"problem": str(problem)})
+        await recorder.emit(about, type="Warning", reason="VerdictsHeld", message=why)
+
+    return tell
+
+
 class Verdicts:
-    """Judges the members of one set by their Leases, with the rules' graces and brake."""
+    """Judges the members of one set by their Leases, with the rules' graces and brake; `tell` is for the brake."""
 
     def __init__(
-        self, leases: Informer[Lease], members: Informer[Member], writer: Converger, *, grace: Grace, clock: Clock
+        self,
+        leases: Informer[Lease],
+        members: Informer[Member],
+        writer: Converger,
+        tell: Tell,
+        *,
+        grace: Grace,
+        clock: Clock,
     ) -> None:
         self._leases = leases
         self._members = members
         self._writer = writer
+        self._tell = tell
         self._grace = grace
         self._clock = clock
         self._vigil = Vigil.begin(clock.monotonic())
@@ -61,7 +102,7 @@ class Verdicts:
         states = {id_: _state(member) for id_, member in members.items()}
         judgement = judge(self._vigil, states, now, self._grace)
         self._vigil = judgement.vigil
-        self._say_held(judgement.held)
+        await self._say_held(judgement.held)
         await together(*(self._write(each, members[each.cluster]) for each in judgement.transitions))
         return After(max(judgement.judge_at - now, 0) + _PAST)
 
@@ -111,11 +152,14 @@ class Verdicts:
         level = logging.INFO if transition.state == HEALTHY else logging.WARNING
         log.log(level, "member judged", extra={"member": transition.cluster} | health)
 
-    def _say_held(self, held: str) -> None:
+    async def _say_held(self, held: str) -> None:
         # The text counts seconds down: said when it begins, not each time.
-        if held and not self.held:
-            log.warning("verdicts held back", extra={"reason": held})
+        begins = bool(held) and not self.held
         self.held = held
+        if begins:
+            log.warning("verdicts held back", extra={"reason": held})
+            seconds = self._vigil.held_until - self._clock.monotonic()
+            await self._tell(self._clock.now() + timedelta(seconds=seconds), held)
 
 
 def _state(member: Member) -> str:

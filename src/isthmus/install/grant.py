@@ -12,6 +12,8 @@ from typing import Final
 
 import yaml
 
+from isthmus.agent.needs import served_properties
+from isthmus.api.about import CLUSTER_ID
 from isthmus.api.access import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS
 from isthmus.api.core import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import CLUSTER_LABEL, MANAGED_BY, MARKER_LABEL, SYSTEM_NAMESPACE
@@ -60,7 +62,8 @@ class Grant:
 async def grant(member: Client, hub: Client, wanted: Grant) -> datetime:
     """Make the account, bind it, and hand its token to the consumer; until when that is good. Safe to repeat.
 
-    Raises Invalid, before anything is written, if the namespace or role is missing or the Secret is somebody else's.
+    Raises Invalid, before anything is written, if this is another member, the namespace or role is missing, or the
+    Secret is somebody else's.
     """
     await _demand(member, hub, wanted)
     with suppress(Conflict):
@@ -92,6 +95,7 @@ async def revoke(member: Client, hub: Client, wanted: Grant) -> int:
 
 
 async def _demand(member: Client, hub: Client, wanted: Grant) -> None:
+    await _demand_itself(member, wanted.member)
     try:
         await hub.get(NAMESPACES, wanted.namespace)
     except NotFound as missing:
@@ -103,6 +107,22 @@ async def _demand(member: Client, hub: Client, wanted: Grant) -> None:
     except NotFound as missing:
         raise Invalid(f"{member.server} has no ClusterRole {wanted.role}: name another with --role") from missing
     await _handed_before(hub, wanted)
+
+
+async def _demand_itself(member: Client, name: str) -> None:
+    """Consumers send what they are handed as `name` to that member's API server: nobody else's token may go there."""
+    own = ""
+    if kind := await served_properties(member):
+        with suppress(NotFound):
+            spec = (await member.get(kind, CLUSTER_ID)).spec
+            own = spec.value if spec is not None else ""
+    if own == name:
+        return
+    says = f"is cluster {own}" if own else "does not say which member it is"
+    raise Invalid(
+        f"{member.server} {says} (ClusterProperty {CLUSTER_ID}), so a token of it is none for {name}: choose the "
+        f"context of {name} with --context, or name the member that this is"
+    )
 
 
 async def _handed_before(hub: Client, wanted: Grant) -> Manifest | None:

@@ -36,6 +36,9 @@ class Home(Protocol):
     def manifests(self, held: Held) -> tuple[Manifest, ...]:
         """What the member gets, in order."""
 
+    def beside(self, held: Held) -> tuple[Manifest, ...]:
+        """What the hub's cluster gets, but for the key to the member."""
+
     async def demand(self, hub: str) -> None:
         """Raises Invalid, with nothing written, where an agent at home here cannot work with the hub at `hub`."""
 
@@ -50,6 +53,9 @@ class Home(Protocol):
 
     async def missing(self) -> str:
         """What keeps the agent from running, in words; empty if nothing."""
+
+    async def demand_vacating(self) -> None:
+        """Raises Invalid, with nothing written, where whoever asks may not do what leaving takes beside the member."""
 
     async def vacate(self) -> None:
         """End the agent, where uninstalling the member does not."""
@@ -79,6 +85,10 @@ class InMember:
             )
         )
 
+    def beside(self, held: Held) -> tuple[Manifest, ...]:  # noqa: ARG002 - whoever it is
+        """Nothing."""
+        return ()
+
     async def demand(self, hub: str) -> None:
         """A pod cannot reach this machine by the name of `localhost`."""
         demand_reachable(hub)
@@ -98,6 +108,9 @@ class InMember:
         """Pods that are not ready, and why."""
         problems = [await unready(self._member, name, SYSTEM_NAMESPACE) for name in (AGENT, DNS_SERVICE)]
         return "; ".join(filter(None, problems))
+
+    async def demand_vacating(self) -> None:
+        """By its own token it may leave."""
 
     async def vacate(self) -> None:
         """It goes with the member's other objects."""

@@ -40,6 +40,10 @@ TUNNEL: Final = "isthmus-tunnel"
 TUNNEL_URL: Final = f"http://{TUNNEL}.{SYSTEM_NAMESPACE}.svc:8132"
 # On namespaces of the hub's cluster whose pods may come through it.
 LET_IN: Final = {"isthmus.dev/tunnel": "consumer"}
+# For a hundred members. Measured: 57 MiB resident with ten, bounded by 0.4 MiB for each (`python -m bench registry`).
+_HUB_MEMORY: Final = "96Mi"
+# Measured: 55 MiB resident at rest, and no processor; what it relays passes through.
+_TUNNEL_MEMORY: Final = "80Mi"
 _TUNNEL_FOLDER: Final = "/etc/isthmus/tunnel"
 _TUNNEL_PORTS: Final = {"consumers": 8132, "agents": 8133}
 
@@ -73,7 +77,15 @@ def hub_manifests(options: HubOptions) -> tuple[Manifest, ...]:
     set_labels = {SET_LABEL: name} | dict.fromkeys(CLUSTER_SET_LABELS, name)
     tunnel = (f"--tunnel={options.tunnel}",) if options.tunnel else ()
     args = ("hub", f"--set={name}", f"--silent-after={options.silent_after:g}", *tunnel)
-    controller = Workload(HUB_CONTROLLER, options.image, args, cluster_set=name, each_set=True, tuning=options.tuning)
+    controller = Workload(
+        HUB_CONTROLLER,
+        options.image,
+        args,
+        cluster_set=name,
+        each_set=True,
+        memory=_HUB_MEMORY,
+        tuning=options.tuning,
+    )
     account, *controlling = workload(controller)
     of_all_sets = (
         namespace(SYSTEM_NAMESPACE, {}),
@@ -98,6 +110,7 @@ def _tunnel(options: HubOptions) -> tuple[Manifest, ...]:
         options.image,
         ("tunnel", f"--tls-cert-file={_TUNNEL_FOLDER}/tls.crt", f"--tls-private-key-file={_TUNNEL_FOLDER}/tls.key"),
         ports=tuple({"name": name, "containerPort": port, "protocol": "TCP"} for name, port in _TUNNEL_PORTS.items()),
+        memory=_TUNNEL_MEMORY,
         secrets={TUNNEL: _TUNNEL_FOLDER},
         # An agent has dialled in at one of them, and consumers would be led to the other.
         tuning=replace(options.tuning, replicas=1),

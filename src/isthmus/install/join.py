@@ -17,7 +17,7 @@ from isthmus.agent.needs import served_properties
 from isthmus.api.about import CLUSTER_ID, CLUSTER_PROPERTIES
 from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import LEASES
-from isthmus.api.isthmus import HEALTHY, MEMBERS, MEMBERS_NAMESPACE, JoinRequestSpec
+from isthmus.api.isthmus import HEALTHY, MEMBERS, MEMBERS_NAMESPACE, JoinRequestSpec, MemberSpec
 from isthmus.api.scheme import Manifest
 from isthmus.errors import APIError, Invalid, IsthmusError, NotFound, Unreachable
 from isthmus.install.apply import demand_installable, install
@@ -25,6 +25,7 @@ from isthmus.install.credential import is_this_machine
 from isthmus.install.held import Held
 from isthmus.install.homes import Home
 from isthmus.install.joinable import (
+    NEW_TOKEN,
     RIGHTS,
     Identity,
     as_left,
@@ -36,7 +37,7 @@ from isthmus.install.joinable import (
 from isthmus.install.kinds import whole
 from isthmus.install.manifests import MANAGER
 from isthmus.install.petition import Petition, SpentToken, hub_of
-from isthmus.install.rights import demand_rights
+from isthmus.install.rights import Right, demand_rights
 from isthmus.install.uninstall import TO_UNINSTALL
 from isthmus.install.works import (
     Works,
@@ -65,7 +66,8 @@ class JoinOptions:
     """How a cluster joins: under which name (empty: the token's, its id's or `context`), and what it says of itself.
 
     `address` is where others reach its API server; empty: where `config` does. `proxy` leads to the hub. With `tunnel`,
-    others come through the hub's. `approved_within` is in seconds.
+    others come through the hub's. `approved_within` is in seconds. `also` is what whoever joins is to have the right to
+    do afterwards.
     """
 
     config: Config
@@ -78,6 +80,7 @@ class JoinOptions:
     beside: bool = False
     approved_within: float = 600.0
     tunnel: bool = False
+    also: tuple[Right, ...] = ()
 
 
 async def join(
@@ -133,7 +136,7 @@ class Joining:
             raise Invalid(problem)
         await self.home.demand(token.server)
         # Rights do not depend on the name, and all that follows does on them.
-        also = (*RIGHTS, *TO_UNINSTALL) if leaving else RIGHTS
+        also = (*RIGHTS, *options.also, *(TO_UNINSTALL if leaving else ()))
         await demand_rights(member, self._manifests(nominal(token, "nobody")), also)
         seen = await identity(member)
         held = await self.home.held()
@@ -159,8 +162,14 @@ class Joining:
             request = await petition.wait_approved(name, within=self.options.approved_within, say=self.say)
             made = await petition.own_token(request, name, self.options.proxy)
         except SpentToken:
-            if held is None or not await self._is_known(held):
+            known = await self._known(held) if held is not None else None
+            if held is None or known is None:
                 raise
+            if untold := self._untold(known):
+                raise Invalid(
+                    f"the token has done its work, and the hub would not hear of {untold}: nothing was written. "
+                    f"{NEW_TOKEN} --cluster {name}"
+                ) from None
             self.say(f"the token has done its work: repairing {name} with what it holds")
             return held
         self.say(f"{name} is approved: {request.status.reason if request.status else ''}")
@@ -189,13 +198,22 @@ class Joining:
             tunnel=self.options.tunnel,
         )
 
-    async def _is_known(self, held: Held) -> bool:
+    async def _known(self, held: Held) -> MemberSpec | None:
+        """What the hub holds of the member that this cluster is, if it is one still."""
         async with Client(self.home.at_hub(held), clock=self.clock) as hub:
             try:
-                await hub.get(MEMBERS, held.cluster, namespace=held.set)
+                return (await hub.get(MEMBERS, held.cluster, namespace=held.set)).spec
             except APIError:
-                return False
-        return True
+                return None
+
+    def _untold(self, known: MemberSpec) -> str:
+        """What is asked for now and concerns the hub, where that knows otherwise."""
+        address = self.options.address
+        if address and address != known.server:
+            return f"--server {address} (it knows {known.server or 'no address'})"
+        if self.options.tunnel != (f"://{known.id}@" in known.proxy_url):
+            return "--tunnel" if self.options.tunnel else f"a joining without --tunnel (it knows {known.proxy_url})"
+        return ""
 
     async def last_beat(self, held: Held) -> str | None:
         """When the hub heard this member last, in its agent's words; None if never."""

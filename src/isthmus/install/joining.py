@@ -7,13 +7,12 @@ from datetime import timedelta
 from typing import Final
 
 from isthmus.about.rules.identity import registered_id_problem, set_problem
-from isthmus.api.core import LEASES, NAMESPACES, SECRETS, SERVICE_ACCOUNTS
+from isthmus.api.access import ROLE_BINDINGS, ROLES
+from isthmus.api.core import CONFIG_MAPS, LEASES, NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import (
     APPROVED,
     CLUSTER_LABEL,
     DENIED,
-    EXPORTED_ENDPOINTS,
-    EXPORTED_SERVICES,
     JOIN_PREFIX,
     JOIN_REQUESTS,
     MANAGED_BY,
@@ -27,11 +26,11 @@ from isthmus.api.isthmus import (
     JoinRequest,
     Member,
 )
-from isthmus.api.meta import Object
-from isthmus.api.scheme import Manifest, Resource
+from isthmus.api.scheme import Manifest
 from isthmus.errors import Conflict, Invalid, NotFound
 from isthmus.install.credential import note_audiences
 from isthmus.install.manifests import MANAGER, apply
+from isthmus.install.rights import Right, demand_rights
 from isthmus.install.roles import join_access, member_access
 from isthmus.inventory.controllers.access import gone, take
 from isthmus.inventory.controllers.joining import FAREWELL, has_left
@@ -47,14 +46,20 @@ Say = Callable[[str], None]
 _SHORTEST: Final = 600
 LONGEST: Final = timedelta(days=7)
 _ID_BYTES: Final = 5
+# What it takes to make a token.
+_TO_MAKE: Final[tuple[Right, ...]] = (
+    ("get", "", NAMESPACES.plural, ""),
+    ("create", "", SECRETS.plural, MEMBERS_NAMESPACE),
+    ("create", "", f"{SERVICE_ACCOUNTS.plural}/token", MEMBERS_NAMESPACE),
+    *(
+        (verb, kind.group, kind.plural, MEMBERS_NAMESPACE)
+        for kind in (SERVICE_ACCOUNTS, ROLES, ROLE_BINDINGS, CONFIG_MAPS)
+        for verb in ("create", "patch")
+    ),
+)
 _WRITE: Final = WriteOptions(manager=MANAGER, force=True)
 _LOOK: Final = 0.2
 _TRIES: Final = 5
-# Only what they are called matters here.
-_EXPORTS: Final = tuple(
-    Resource(kind.group, kind.version, kind.plural, kind.kind, Object)
-    for kind in (EXPORTED_ENDPOINTS, EXPORTED_SERVICES)
-)
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,7 @@ async def make_token(client: Client, config: Config, wanted: Wanted, *, clock: C
             f"context {config.context} does not check the hub's certificate, and a token must name its authority: "
             "set certificate-authority in the kubeconfig"
         )
+    await demand_rights(client, (), _TO_MAKE)
     await _demand_set(client, wanted.cluster_set)
     token_id = secrets.token_hex(_ID_BYTES)
     name = JOIN_PREFIX + token_id
@@ -242,6 +248,8 @@ async def remove(client: Client, name: str, *, force: bool = False, say: Say, cl
     cluster_set = member.metadata.namespace if member is not None else await _set_of_account(client, name)
     if not cluster_set:
         raise Invalid(f"{client.server} knows no member {name}. Type: isthmus clusters")
+    by_hand = "isthmus install uninstall member"
+    goes_by = f"{'isthmus leave' if await _has_joined(client, name) else by_hand} --context {name}"
     if member is not None:
         if not force and member.spec is not None and member.spec.health.state == SILENT:
             raise Invalid(
@@ -252,12 +260,9 @@ async def remove(client: Client, name: str, *, force: bool = False, say: Say, cl
         say(f"{name} is no member of set {cluster_set} any more")
     if not force:
         await _wait_left(client, name, say, clock)
-    await take(client, name, member_access(cluster_set, name))
-    theirs = ListOptions(labels=f"{CLUSTER_LABEL}={name}")
-    for kind in _EXPORTS:
-        for item in (await client.list(kind, namespace=cluster_set, options=theirs)).items:
-            await gone(client, kind, item.metadata.name, cluster_set)
-    say("its tokens are worthless; its exports, accounts and roles are gone")
+    await take(client, name, cluster_set, member_access(cluster_set, name))
+    say("its tokens are worthless; its exports, accounts and roles are gone from the hub")
+    say(f"agent, DNS server, roles and definitions on {name} itself stay, until its admin types: {goes_by}")
 
 
 async def _wait_left(client: Client, name: str, say: Say, clock: Clock) -> None:
@@ -289,8 +294,17 @@ async def _member(client: Client, name: str) -> Member | None:
 
 async def _set_of_account(client: Client, name: str) -> str:
     """The set of a member whose record is gone already: somebody began to remove it."""
+    return str((await _account_labels(client, name)).get(SET_LABEL, ""))
+
+
+async def _has_joined(client: Client, name: str) -> bool:
+    """Whether a token let it in; else an admin put it up by hand."""
+    return CLUSTER_LABEL in await _account_labels(client, name)
+
+
+async def _account_labels(client: Client, name: str) -> Manifest:
     try:
         account = await client.get(SERVICE_ACCOUNTS, name, namespace=MEMBERS_NAMESPACE)
     except NotFound:
-        return ""
-    return str((account["metadata"].get("labels") or {}).get(SET_LABEL, ""))
+        return {}
+    return account["metadata"].get("labels") or {}

@@ -19,8 +19,9 @@ from isthmus.errors import Invalid, IsthmusError, NotFound, Refused, Unreachable
 from isthmus.install.held import Held
 from isthmus.install.homes import AGENT, Home
 from isthmus.install.kinds import whole
+from isthmus.install.rights import Right, demand_rights
 from isthmus.install.roles import HUB_SECRET
-from isthmus.install.uninstall import uninstall
+from isthmus.install.uninstall import TO_UNDEFINE, TO_UNINSTALL, uninstall
 from isthmus.install.workloads import HUB, INSTALLATION_LABEL, MEMBER, SHARED
 from isthmus.kit.clock import SYSTEM, Clock
 from isthmus.kube.client import Client, ListOptions
@@ -33,6 +34,23 @@ _UNAUTHORIZED: Final = 401
 # Seconds.
 _EMPTIED_WITHIN: Final = 90.0
 _LOOK: Final = 0.3
+
+
+# What leaving does beside uninstalling.
+_RIGHTS: Final[tuple[Right, ...]] = (
+    ("get", "", SECRETS.plural, SYSTEM_NAMESPACE),
+    ("get", "", NAMESPACES.plural, ""),
+)
+
+
+async def demand_leaving(member: Client, home: Home, *, crds: bool, also: tuple[Right, ...] = ()) -> Held | None:
+    """What the cluster holds, as `demand_joined`; Invalid that names all rights that leaving lacks, before it begins.
+
+    `also` is what else is about to be done to the cluster.
+    """
+    await demand_rights(member, (), (*_RIGHTS, *TO_UNINSTALL, *(TO_UNDEFINE if crds else ()), *also))
+    await home.demand_vacating()
+    return await demand_joined(member, home)
 
 
 async def leave(

@@ -10,7 +10,7 @@ from typing import Final
 
 from isthmus.api.apps import DEPLOYMENTS
 from isthmus.api.core import PODS, SECRETS, SERVICE_ACCOUNTS
-from isthmus.api.isthmus import CLUSTER_LABEL, MEMBERS_NAMESPACE, SET_LABEL, SYSTEM_NAMESPACE
+from isthmus.api.isthmus import CLUSTER_LABEL, MEMBERS, MEMBERS_NAMESPACE, SET_LABEL, SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest
 from isthmus.errors import Invalid, NotFound, Unreachable
 from isthmus.install.credential import is_this_machine, kubeconfig
@@ -57,6 +57,10 @@ class BesideHub:
         key["metadata"]["annotations"] = {"kubernetes.io/service-account.name": AGENT}
         return installation(MEMBER, (*theirs, key))
 
+    def beside(self, held: Held) -> tuple[Manifest, ...]:
+        """The agent, which goes with the member's account."""
+        return self._at_hub(held, "", "")
+
     async def demand(self, hub: str) -> None:  # noqa: ARG002 - pods of the hub reach it by its Service
         """The hub has to reach the member, and whoever joins may put an agent there."""
         if is_this_machine(self._address):
@@ -90,12 +94,22 @@ class BesideHub:
     async def missing(self) -> str:
         """Pods that are not ready, on both sides."""
         held = await self.held()
-        name = _name(held.cluster) if held else AGENT
+        name = name_of(held.cluster) if held else AGENT
         problems = [
             await unready(self._hub, name, MEMBERS_NAMESPACE),
             await unready(self._member, DNS_SERVICE, SYSTEM_NAMESPACE),
         ]
         return "; ".join(filter(None, problems))
+
+    async def demand_vacating(self) -> None:
+        """The hub's admin ends the agent, and tells that the member has gone."""
+        held = await self.held()
+        if held is None:
+            return
+        kinds = (SECRETS, whole(DEPLOYMENTS), DISRUPTION_BUDGETS)
+        rights = [("delete", kind.group, kind.plural, MEMBERS_NAMESPACE) for kind in kinds]
+        rights += [("list", "", PODS.plural, MEMBERS_NAMESPACE), ("delete", MEMBERS.group, MEMBERS.plural, held.set)]
+        await demand_rights(self._hub, (), rights)
 
     async def vacate(self) -> None:
         """End the agent: what it would make again cannot be taken away before. Raises Unreachable."""
@@ -103,12 +117,12 @@ class BesideHub:
         if held is None:
             return
         kinds = (SECRETS, whole(DEPLOYMENTS), DISRUPTION_BUDGETS)
-        await remove(self._hub, [made(kind, _name(held.cluster), MEMBERS_NAMESPACE) for kind in kinds])
+        await remove(self._hub, [made(kind, name_of(held.cluster), MEMBERS_NAMESPACE) for kind in kinds])
         end = self._clock.monotonic() + _ENDS_WITHIN
-        pods = ListOptions(labels=f"{NAME_LABEL}={_name(held.cluster)}")
+        pods = ListOptions(labels=f"{NAME_LABEL}={name_of(held.cluster)}")
         while (await self._hub.list(PODS, namespace=MEMBERS_NAMESPACE, options=pods)).items:
             if self._clock.monotonic() > end:
-                raise Unreachable(f"pods of {_name(held.cluster)} in {MEMBERS_NAMESPACE} of the hub do not end")
+                raise Unreachable(f"pods of {name_of(held.cluster)} in {MEMBERS_NAMESPACE} of the hub do not end")
             await self._clock.sleep(_LOOK)
 
     async def forget(self) -> None:
@@ -127,7 +141,7 @@ class BesideHub:
 
     def _at_hub(self, held: Held, key: str, account: str) -> tuple[Manifest, ...]:
         """Secret, Deployment and budget, which go with the member's account."""
-        name = _name(held.cluster)
+        name = name_of(held.cluster)
         hub = Held(held.cluster, held.set, _IN_CLUSTER, "")
         files = {
             "member": kubeconfig(self._member_config, server=self._address, token=key or "none"),
@@ -148,7 +162,8 @@ class BesideHub:
         return installation(HUB, (secret, deployment, budget))
 
 
-def _name(cluster: str) -> str:
+def name_of(cluster: str) -> str:
+    """What its agent is called beside the hub."""
     return f"{AGENT}-{cluster}"
 
 

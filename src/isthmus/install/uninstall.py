@@ -33,12 +33,17 @@ _IMPORTED: Final = (
     (whole(SERVICES), _OURS),
     (whole(CLUSTER_PROPERTIES), _OURS),
 )
-# What it takes to uninstall a member.
-TO_UNINSTALL: Final[tuple[Right, ...]] = tuple(
-    (verb, kind.group, kind.plural, "")
-    for kind in (*(each for each in IN_ORDER if each not in {CRDS, whole(MEMBERS)}), *(each for each, _ in _IMPORTED))
-    for verb in ("list", "delete")
+# What it takes to uninstall a member; with its definitions, these rights too.
+TO_UNINSTALL: Final[tuple[Right, ...]] = (
+    *(
+        (verb, kind.group, kind.plural, "")
+        for kind in (*(each for each in IN_ORDER if each not in {CRDS, whole(MEMBERS)}), *(one for one, _ in _IMPORTED))
+        for verb in ("list", "delete")
+    ),
+    *((verb, LEASES.group, LEASES.plural, SYSTEM_NAMESPACE) for verb in ("list", "delete")),
+    ("list", PODS.group, PODS.plural, SYSTEM_NAMESPACE),
 )
+TO_UNDEFINE: Final[tuple[Right, ...]] = tuple((verb, CRDS.group, CRDS.plural, "") for verb in ("list", "delete"))
 _AGENT: Final = "isthmus-agent"
 _HUB: Final = "isthmus-hub"
 # Seconds.

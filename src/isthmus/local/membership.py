@@ -66,6 +66,10 @@ class Supervised:
         options = MemberOptions(held.set, held.cluster, "", beside_another=self._agents.beside)
         return tuple(each for each in member_manifests(options) if each["kind"] not in _AS_PROCESSES)
 
+    def beside(self, held: Held) -> tuple[Manifest, ...]:  # noqa: ARG002 - whoever it is
+        """Nothing: the supervisor has it."""
+        return ()
+
     async def demand(self, hub: str) -> None:
         """A cluster with a node of its own reaches nothing but the clusters of its set."""
         units = (await self._ask(Command(do="status"))).units
@@ -101,6 +105,9 @@ class Supervised:
             return f"no process {self._name}/agent"
         log = self._folder / "logs" / "agent.log"
         return "" if unit.state == "running" else f"{unit.name} does not stay (its log: {log})"
+
+    async def demand_vacating(self) -> None:
+        """By its own token it may leave."""
 
     async def vacate(self) -> None:
         """Have the supervisor end its processes."""

@@ -173,24 +173,29 @@ def test_a_name_waits_for_its_accounts_of_a_set_that_was_left_and_is_refused_whi
 
 def test_what_the_hub_records_is_not_what_the_cluster_says_of_its_pod_ranges() -> None:
     asked = request(pod_ranges=("0.0.0.0/0",), server="https://west:6443")
-    made = record(asked, NAMED, None, now=NOW)["spec"]
+    made = record("0f3a9c1d22", asked, NAMED, None, now=NOW)["spec"]
     assert made == {
         "id": "west", "set": "prod", "uid": "u-west", "joinedAt": "2026-03-01T12:00:00Z", "server": "https://west:6443"
     }  # fmt: skip
     approved = replace(NAMED, pod_ranges=("10.1.0.0/16",))
-    assert record(asked, approved, None, now=NOW)["spec"]["podRanges"] == ["10.1.0.0/16"]
+    assert record("0f3a9c1d22", asked, approved, None, now=NOW)["spec"]["podRanges"] == ["10.1.0.0/16"]
 
 
 def test_who_is_reached_through_the_tunnel_is_named_to_it_and_may_think_better_of_it() -> None:
-    through = record(request(tunnel=True), NAMED, None, now=NOW, tunnel="https://tunnel.example:8132")["spec"]
+    through = record("0f3a9c1d22", request(tunnel=True), NAMED, None, now=NOW, tunnel="https://tunnel.example:8132")[
+        "spec"
+    ]
     assert through["proxyURL"] == "https://west@tunnel.example:8132"
     known = member("west", uid="u-west", proxy_url=through["proxyURL"])
-    assert "proxyURL" not in record(request(), NAMED, known, now=NOW, tunnel="https://tunnel.example:8132")["spec"]
+    assert (
+        "proxyURL"
+        not in record("0f3a9c1d22", request(), NAMED, known, now=NOW, tunnel="https://tunnel.example:8132")["spec"]
+    )
 
 
 def test_who_joins_again_keeps_the_moment_of_its_joining_and_its_pod_ranges() -> None:
     known = member("west", uid="u-west", joined_at=NOW - timedelta(days=9), pod_ranges=("10.1.0.0/16",))
-    again = record(request(), NAMED, known, now=NOW)["spec"]
+    again = record("0f3a9c1d22", request(), NAMED, known, now=NOW)["spec"]
     assert (again["joinedAt"], again["podRanges"]) == ("2026-02-20T12:00:00Z", ["10.1.0.0/16"])
 
 

@@ -30,6 +30,24 @@ def test_probes(answers: str, told: str) -> None:
     assert seen == told
 
 
+@pytest.mark.parametrize(
+    ("told", "answers", "then"),
+    [
+        pytest.param(True, "-", False, id="it does not answer any more"),
+        pytest.param(False, "+", True, id="it does again"),
+        pytest.param(True, "+-", True, id="after that, one that is lost is no news"),
+        pytest.param(None, "-", False, id="nothing was told"),
+    ],
+)
+@pytest.mark.requirement("INV-32")
+def test_of_what_another_agent_told_the_first_look_decides(told: bool | None, answers: str, then: bool) -> None:
+    probing = Probing.inherited(Probe(answered=told, at=BEGAN) if told is not None else None)
+    for answer in answers:
+        probing = probing.after("" if answer == "+" else "no way", BEGAN)
+    assert probing.told is not None
+    assert probing.told.answered is then
+
+
 def test_a_probe_says_since_when_and_what_was_wrong() -> None:
     probing = Probing().after("", BEGAN)
     for seconds in (10, 20, 30):

@@ -1,11 +1,13 @@
 """How a member does, in one word and one sentence."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from isthmus.api.core import Lease, LeaseSpec
 from isthmus.api.isthmus import Health, Member, MemberSpec, MemberStatus, Probe
-from isthmus.inventory.rules.standing import standing
+from isthmus.inventory.rules.standing import Standing, standing, unjudged
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 LOST = Probe(answered=False, at=MOMENT, problem="https://east:6443: no connection")
@@ -46,3 +48,24 @@ def member(health: Health, status: MemberStatus | None) -> Member:
 def test_standings(one: Member, state: str, why: str) -> None:
     found = standing(one)
     assert (found.state, found.why) == (state, why)
+
+
+SINCE = "no heartbeat since 2026-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("state", "after", "held_for", "why"),
+    [
+        pytest.param("Healthy", 34, None, "", id="its heartbeat may be late"),
+        pytest.param("Healthy", 36, None, f"{SINCE}, on which the hub has given no verdict yet", id="not judged yet"),
+        pytest.param("Healthy", 36, 60, f"{SINCE}: many members .* until 2026-01-01T00:01:00Z", id="held back"),
+        pytest.param("Healthy", 90, 60, f"{SINCE}, on which the hub has given no verdict yet", id="no longer"),
+        pytest.param("Silent", 90, 300, "", id="judged"),
+    ],
+)
+def test_who_is_called_healthy_for_want_of_a_verdict(state: str, after: int, held_for: int | None, why: str) -> None:
+    lease = Lease(spec=LeaseSpec(lease_duration_seconds=30))
+    held_until = MOMENT + timedelta(seconds=held_for) if held_for else None
+    now = MOMENT + timedelta(seconds=after)
+    assert re.fullmatch(why, unjudged(Standing(state, None, ""), lease, MOMENT, held_until, now=now))
+    assert unjudged(Standing(state, None, ""), None, None, held_until, now=now) == ""

@@ -8,11 +8,12 @@ from typing import Final
 
 from isthmus.agent.needs import missing
 from isthmus.api.access import CLUSTER_ROLES, ROLES
-from isthmus.api.core import LEASES
+from isthmus.api.core import LEASES, NAMESPACES
 from isthmus.api.isthmus import MEMBERS_NAMESPACE, SILENT, SYSTEM_NAMESPACE, MemberStatus
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import IsthmusError, NotFound, Refused
 from isthmus.install.homes import unready
+from isthmus.install.push import name_of
 from isthmus.install.rights import Right, said
 from isthmus.install.road.walk import Finding, Road, Step
 from isthmus.install.roles import AGENT_USER, member_roles
@@ -68,18 +69,22 @@ async def agent(road: Road) -> Finding:
     """Whether an agent is elected, and keeps its election."""
     if not await _unrenewed(road.member, SYSTEM_NAMESPACE, _AGENT, road.clock):
         return Finding("agent", "an agent works here")
-    why = await unready(road.member, _AGENT, SYSTEM_NAMESPACE)
+    if road.is_pushed:
+        why = await unready(road.hub, name_of(road.cluster), MEMBERS_NAMESPACE)
+    else:
+        why = await unready(road.member, _AGENT, SYSTEM_NAMESPACE)
     return Finding(
         "agent",
         f"no agent works here: Lease {SYSTEM_NAMESPACE}/{_AGENT} is not renewed{f'; {why}' if why else ''}",
-        f"see what it says. Type: {road.words.member} -n {SYSTEM_NAMESPACE} logs deployment/{_AGENT}",
+        f"see what it says. {_logs(road)}",
     )
 
 
 async def hub(road: Road) -> Finding:
     """Whether the hub answers with this cluster's record."""
     try:
-        await road.record()
+        spec = (await road.record()).spec
+        own = (await road.member.get(NAMESPACES, "kube-system")).metadata.uid
     except NotFound:
         said_ = f"{road.hub.server} has no member {road.cluster} in set {road.set}"
         return Finding("hub", said_, f"join again. {_again(road)}")
@@ -89,13 +94,18 @@ async def hub(road: Road) -> Finding:
     except IsthmusError as error:
         remedy = f"see whether it can be reached. Type: curl -k {road.hub.server}/readyz"
         return Finding("hub", f"the hub cannot be reached: {error}", remedy)
+    if spec is not None and spec.uid not in {"", own}:
+        said_ = (
+            f"member {road.cluster} is another cluster: kube-system UID {spec.uid}, and not {own}, which is this one's"
+        )
+        return Finding("hub", said_, f"join under a name of its own. {_again(road)}")
     return Finding("hub", f"{road.hub.server} answers, and knows {road.cluster} in set {road.set}")
 
 
 async def lease(road: Road) -> Finding:
     """Whether the hub hears this member."""
     spec = (await road.record()).spec
-    logs = f"see why. Type: {road.words.member} -n {SYSTEM_NAMESPACE} logs deployment/{_AGENT}"
+    logs = f"see why. {_logs(road)}"
     if spec is not None and spec.health.state == SILENT:
         return Finding("lease", f"the hub hears nothing of {road.cluster}: {spec.health.reason}", logs)
     if problem := await _unrenewed(road.hub, MEMBERS_NAMESPACE, road.cluster, road.clock):
@@ -172,7 +182,15 @@ def _age(renewed: str | None, now: datetime) -> float:
     return abs((now - known).total_seconds()) if known is not None else float("inf")
 
 
+def _logs(road: Road) -> str:
+    if road.is_pushed:
+        return f"Type: {road.words.hub} -n {MEMBERS_NAMESPACE} logs deployment/{name_of(road.cluster)}"
+    return f"Type: {road.words.member} -n {SYSTEM_NAMESPACE} logs deployment/{_AGENT}"
+
+
 def _again(road: Road) -> str:
     """Joining again repairs: it puts up what is missing, and keeps what the member is."""
+    if road.words.again:
+        return f"Type: {road.words.again}"
     join = f"isthmus join TOKEN {road.words.context}".rstrip()
     return f"Type: isthmus token create --cluster {road.cluster}, then with what it prints: {join}"

@@ -38,16 +38,23 @@ class Inside(Protocol):
 
 @dataclass(frozen=True)
 class Words:
-    """How commands for the member, for the hub, and Isthmus' own options for the member are typed."""
+    """How commands for the member, for the hub, and Isthmus' own options for the member are typed.
+
+    `again` puts up what is missing of a member that did not join by a token.
+    """
 
     member: str
     hub: str = "kubectl --context HUB"
     context: str = ""
+    again: str = ""
 
 
 @dataclass(frozen=True)
 class Road:
-    """One member's way to the set. `inside` is None where nobody can ask from inside the cluster."""
+    """One member's way to the set. `inside` is None where nobody can ask from inside the cluster.
+
+    With `is_pushed` its agent runs beside the hub.
+    """
 
     member: Client
     hub: Client
@@ -56,6 +63,7 @@ class Road:
     words: Words
     inside: Inside | None = None
     clock: Clock = SYSTEM
+    is_pushed: bool = False
 
     async def record(self) -> Member:
         """What the hub holds of the member."""

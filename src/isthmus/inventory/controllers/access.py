@@ -8,6 +8,8 @@ from isthmus.api.access import ROLE_BINDINGS, ROLES
 from isthmus.api.core import LEASES, SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import (
     CLUSTER_LABEL,
+    EXPORTED_ENDPOINTS,
+    EXPORTED_SERVICES,
     HUB_MANAGER,
     JOIN_PREFIX,
     JOIN_REQUESTS,
@@ -19,6 +21,7 @@ from isthmus.api.isthmus import (
     WORKS_SUFFIX,
     JoinRequestSpec,
 )
+from isthmus.api.meta import Object
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Conflict, Invalid, NotFound
 from isthmus.inventory.rules import joining
@@ -28,6 +31,11 @@ from isthmus.kube.request import DeleteOptions, WriteOptions
 T = TypeVar("T")
 
 WRITE: Final = WriteOptions(manager=HUB_MANAGER, force=True)
+# Only what they are called matters here, not the endpoints inside.
+_EXPORTS: Final = tuple(
+    Resource(kind.group, kind.version, kind.plural, kind.kind, Object)
+    for kind in (EXPORTED_ENDPOINTS, EXPORTED_SERVICES)
+)
 
 
 class Taken(Invalid):
@@ -85,25 +93,36 @@ async def anchored(client: Client, secret: Manifest) -> str:
     return str(made["metadata"]["uid"])
 
 
-async def take(client: Client, cluster: str, manifests: tuple[Manifest, ...]) -> None:
+async def take(client: Client, cluster: str, cluster_set: str, manifests: tuple[Manifest, ...]) -> None:
     """All of a member's access, tokens first: they are worthless as soon as the Secret is gone that they are bound to.
 
-    `manifests` are its roles. What a token that nobody has used yet may do stays. The accounts go last: whoever joins
-    under that name, in another set, waits for them, and nothing of his is taken; and who dies on the way is
-    reminded by them.
+    `manifests` are its roles; without them it can write no export any more, so these follow. What a token that nobody
+    has used yet may do stays. The accounts go last: whoever joins under that name, in another set, waits for them, and
+    nothing of his is taken; and who dies on the way is reminded by them.
     """
     await drop_anchors(client, cluster)
     for kind in (ROLE_BINDINGS, ROLES):
         for manifest in manifests:
             if manifest["kind"] == kind.kind:
                 await gone(client, kind, manifest["metadata"]["name"], manifest["metadata"]["namespace"])
+    await drop_exports(client, cluster, cluster_set)
     for lease in (cluster, cluster + WORKS_SUFFIX):
         await gone(client, LEASES, lease, MEMBERS_NAMESPACE)
     for request in (await client.list(JOIN_REQUESTS, namespace=MEMBERS_NAMESPACE)).items:
         if request.status and request.status.credential and request.status.credential.account == cluster:
+            # A token that has let it in could let it in again.
+            await gone(client, SECRETS, request.metadata.name, MEMBERS_NAMESPACE)
             await gone(client, JOIN_REQUESTS, request.metadata.name, MEMBERS_NAMESPACE)
     for account in (cluster + WORKS_SUFFIX, cluster):
         await gone(client, SERVICE_ACCOUNTS, account, MEMBERS_NAMESPACE)
+
+
+async def drop_exports(client: Client, cluster: str, cluster_set: str) -> None:
+    """All that a cluster which is no member has exported to the set."""
+    theirs = ListOptions(labels=f"{CLUSTER_LABEL}={cluster}")
+    for kind in _EXPORTS:
+        for item in (await client.list(kind, namespace=cluster_set, options=theirs)).items:
+            await gone(client, kind, item.metadata.name, cluster_set)
 
 
 async def drop_anchors(client: Client, cluster: str, *, but: str = "") -> None:

@@ -5,6 +5,7 @@ that dies anywhere goes on where it was.
 """
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,6 +16,7 @@ from isthmus.api.isthmus import (
     CLUSTER_LABEL,
     DENIED,
     HAS_LEFT,
+    HUB_MANAGER,
     JOIN_PREFIX,
     JOIN_REQUESTS,
     JOINED,
@@ -27,13 +29,26 @@ from isthmus.api.isthmus import (
     Member,
 )
 from isthmus.api.scheme import Manifest
-from isthmus.errors import Invalid, NotFound
-from isthmus.inventory.controllers.access import WRITE, Rights, Taken, anchored, drop_anchors, give, gone, grant, take
+from isthmus.errors import Conflict, Invalid, NotFound
+from isthmus.inventory.controllers.access import (
+    WRITE,
+    Rights,
+    Taken,
+    anchored,
+    drop_anchors,
+    drop_exports,
+    give,
+    gone,
+    grant,
+    take,
+)
 from isthmus.inventory.rules import joining
 from isthmus.inventory.rules.joining import Decision, Ticket, decide
 from isthmus.kit.clock import Clock
 from isthmus.kube.client import Client, ListOptions
+from isthmus.kube.events import Recorder
 from isthmus.kube.informer import Change, Informer
+from isthmus.kube.request import WriteOptions
 from isthmus.runtime.controller import Controller
 from isthmus.runtime.reconcile import After, Done, Request
 from isthmus.runtime.source import Source, each
@@ -49,6 +64,8 @@ FAREWELL: Final = 60.0
 _LOOK: Final = 0.5
 _SWEEPING: Final = "sweep"
 _LEAVING: Final = "leave "
+_PINNING: Final = "pin "
+_AS_HUB: Final = WriteOptions(manager=HUB_MANAGER)
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,7 @@ class Joining:
         self._feeds = feeds
         self._rights = rights
         self._clock = clock
+        self._recorder = Recorder(client, "isthmus-hub", clock)
         # Requests that wait for the first sign of life of a cluster.
         self._awaited: dict[str, str] = {}
         self._left_at: dict[str, float] = {}
@@ -88,7 +106,7 @@ class Joining:
 
         self._feeds.leases.subscribe(heard)
         self._feeds.members.subscribe(changed)
-        controller.watch(Source(self._feeds.members, lambda _: ()))
+        controller.watch(Source(self._feeds.members, each(lambda item: [_key(_PINNING + item.metadata.name)])))
         controller.watch(Source(self._feeds.leases, lambda _: ()))
         controller.add(_key(_SWEEPING))
 
@@ -96,6 +114,8 @@ class Joining:
         """One request; or all tokens, for those that have ended; or one cluster that has left."""
         if key.name == _SWEEPING:
             return await self._sweep()
+        if key.name.startswith(_PINNING):
+            return await self._pin(key.name.removeprefix(_PINNING))
         if key.name.startswith(_LEAVING):
             return await self._let_go(key.name.removeprefix(_LEAVING))
         try:
@@ -113,9 +133,9 @@ class Joining:
         if (of.set if of is not None else spec.set) != self._set:
             return Done()
         if phase in {DENIED, JOINED}:
-            return await self._keep(request, phase)
+            return await self._keep(request, phase, of)
         if phase == APPROVED and request.status is not None and request.status.credential is not None:
-            return await self._await_arrival(request, spec)
+            return await self._await_arrival(request, spec, of)
         if of is None:
             await self._tell(request, Decision(DENIED, joining.ENDED))
             return Done()
@@ -148,8 +168,11 @@ class Joining:
         except NotFound:
             known = None
         await give(self._client, spec, self._rights)
-        record = joining.record(spec, of, known, now=self._clock.now(), tunnel=self._rights.tunnel)
-        await self._client.apply(MEMBERS, record, options=WRITE)
+        record = joining.record(token, spec, of, known, now=self._clock.now(), tunnel=self._rights.tunnel)
+        member = await self._client.apply(MEMBERS, record, options=WRITE)
+        how = "named it" if of.cluster else "was approved by an admin"
+        said = f"{spec.cluster} (kube-system UID {spec.uid}) was let in by join token {token}, which {how}"
+        await self._recorder.emit(member, type="Normal", reason="LetIn", message=said)
         secret = joining.anchor(spec.cluster, self._set, token)
         uid = await anchored(self._client, secret)
         await grant(self._client, self._rights.of_token(name, spec.cluster))
@@ -159,7 +182,7 @@ class Joining:
         has_beaten = self._feeds.leases.store.get(spec.cluster, MEMBERS_NAMESPACE) is not None
         return {"credential": credential, "again": known is not None or has_beaten}
 
-    async def _await_arrival(self, request: JoinRequest, spec: JoinRequestSpec) -> Done | After:
+    async def _await_arrival(self, request: JoinRequest, spec: JoinRequestSpec, of: Ticket | None) -> Done | After:
         """Joined once it gives signs of life by its own credential: then the token may end."""
         name = request.metadata.name
         is_heard = self._feeds.leases.store.get(spec.cluster, MEMBERS_NAMESPACE) is not None
@@ -167,7 +190,7 @@ class Joining:
         # A cluster that comes again has a Lease by its former credential: it has to say that it has the new one.
         if not is_heard or (was_member and not spec.received):
             self._awaited[spec.cluster] = name
-            return Done()
+            return Done() if is_heard or was_member else await self._give_up(request, spec, of)
         self._awaited.pop(spec.cluster, None)
         token = name.removeprefix(JOIN_PREFIX)
         await drop_anchors(self._client, spec.cluster, but=f"{spec.cluster}-{token}")
@@ -175,12 +198,29 @@ class Joining:
         await gone(self._client, SECRETS, name, MEMBERS_NAMESPACE)
         return Done()
 
-    async def _keep(self, request: JoinRequest, phase: str) -> Done | After:
+    async def _give_up(self, request: JoinRequest, spec: JoinRequestSpec, of: Ticket | None) -> Done | After:
+        """Take off the list whoever never came, once its token has ended: with its Member goes all that it was given.
+
+        By then a request that was answered at the last moment has been there for as long as others are kept.
+        """
+        asked = request.metadata.creation_timestamp or self._clock.now()
+        end = max(asked + KEPT, of.expires) if of is not None else asked + KEPT
+        left = (end - self._clock.now()).total_seconds()
+        if left > 0:
+            return After(left)
+        self._awaited.pop(spec.cluster, None)
+        log.warning("cluster admitted that never came", extra={"cluster": spec.cluster, "set": self._set})
+        await gone(self._client, MEMBERS, spec.cluster, self._set)
+        return Done()
+
+    async def _keep(self, request: JoinRequest, phase: str, of: Ticket | None) -> Done | After:
         if phase == JOINED:
             # Again, for a controller that died between the two.
             await gone(self._client, SECRETS, request.metadata.name, MEMBERS_NAMESPACE)
         asked = request.metadata.creation_timestamp or self._clock.now()
-        left = (asked + KEPT - self._clock.now()).total_seconds()
+        # Who was denied could ask anew by a token that is still good.
+        end = max(asked + KEPT, of.expires) if of is not None else asked + KEPT
+        left = (end - self._clock.now()).total_seconds()
         if left > 0:
             return After(left)
         await gone(self._client, JOIN_REQUESTS, request.metadata.name, MEMBERS_NAMESPACE, uid=request.metadata.uid)
@@ -203,6 +243,23 @@ class Joining:
             return joining.ticket(await self._client.get(SECRETS, name, namespace=MEMBERS_NAMESPACE))
         except NotFound:
             return None
+
+    async def _pin(self, name: str) -> Done:
+        """Put on record, once, which cluster a member is that was put up by hand: an agent of another stops then."""
+        member = self._feeds.members.store.get(name, self._set)
+        if member is None or member.spec is None or member.spec.uid or member.status is None or not member.status.uid:
+            return Done()
+        uid = member.status.uid
+        others = (each.spec for each in (await self._client.list(MEMBERS)).items)
+        if any(spec is not None and spec.uid == uid for spec in others):
+            log.warning("member says that it is another", extra={"member": name, "uid": uid})
+            return Done()
+        version = {"resourceVersion": member.metadata.resource_version}
+        patch: Manifest = {"metadata": version, "spec": {"uid": uid}}
+        with suppress(Conflict, NotFound):
+            # What changed meanwhile is heard of.
+            await self._client.merge_patch(MEMBERS, name, patch, namespace=self._set, options=_AS_HUB)
+        return Done()
 
     async def _sweep(self) -> After:
         """End tokens whose time is over, and look for accounts of clusters that are members no more."""
@@ -230,10 +287,12 @@ class Joining:
             return After(_LOOK)
         self._left_at.pop(member, None)
         options = ListOptions(labels=f"{CLUSTER_LABEL}={member},{SET_LABEL}!={self._set}")
-        # Another set may be about to let in a cluster of that name.
-        if not (await self._client.list(SERVICE_ACCOUNTS, namespace=MEMBERS_NAMESPACE, options=options)).items:
-            await take(self._client, member, self._rights.of_member(self._set, member))
-            log.info("access taken from a cluster that left", extra={"cluster": member, "set": self._set})
+        if (await self._client.list(SERVICE_ACCOUNTS, namespace=MEMBERS_NAMESPACE, options=options)).items:
+            # Another set is about to let in a cluster of that name.
+            await drop_exports(self._client, member, self._set)
+            return Done()
+        await take(self._client, member, self._set, self._rights.of_member(self._set, member))
+        log.info("access and exports taken from a cluster that left", extra={"cluster": member, "set": self._set})
         return Done()
 
 

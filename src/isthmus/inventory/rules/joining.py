@@ -223,10 +223,13 @@ def held_up(cluster: str, owner: str, members: Iterable[Member]) -> Decision:
     )
 
 
-def record(request: JoinRequestSpec, of: Ticket, known: Member | None, *, now: datetime, tunnel: str = "") -> Manifest:
+def record(
+    token: str, request: JoinRequestSpec, of: Ticket, known: Member | None, *, now: datetime, tunnel: str = ""
+) -> Manifest:
     """The Member as it is to be; one that joins again keeps the moment of its joining and its approved pod ranges.
 
-    What the cluster itself says of its pod ranges approves nothing. `tunnel` is where consumers find the hub's.
+    It bears the id of the `token` that let it in, longer than that is kept. What the cluster itself says of its pod
+    ranges approves nothing. `tunnel` is where consumers find the hub's.
     """
     seen = known.spec if known is not None else None
     joined = seen.joined_at if seen is not None and seen.joined_at is not None else now
@@ -236,7 +239,7 @@ def record(request: JoinRequestSpec, of: Ticket, known: Member | None, *, now: d
     spec |= {"certificateAuthority": request.certificate_authority} if request.certificate_authority else {}
     spec |= {"proxyURL": through(tunnel, request.cluster)} if request.tunnel else {}
     spec |= {"podRanges": list(ranges)} if ranges else {}
-    metadata = {"name": request.cluster, "namespace": request.set}
+    metadata = {"name": request.cluster, "namespace": request.set, "labels": {TOKEN_LABEL: token}}
     return {"apiVersion": MEMBERS.api_version, "kind": MEMBERS.kind, "metadata": metadata, "spec": spec}
 
 

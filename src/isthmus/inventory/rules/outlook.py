@@ -24,6 +24,11 @@ class Probing:
     told: Probe | None = None
     against: int = 0
 
+    @classmethod
+    def inherited(cls, told: Probe | None) -> "Probing":
+        """What another agent told, perhaps long ago: the first look of one's own decides (INV-32)."""
+        return cls(told, against=_IN_A_ROW - 1)
+
     def after(self, problem: str, now: datetime) -> "Probing":
         """After one more probe; an empty `problem` is an answer."""
         answered = not problem

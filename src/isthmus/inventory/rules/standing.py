@@ -1,9 +1,10 @@
 """How a member does, in one word and one sentence, from all that is on record of it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
+from isthmus.api.core import Lease
 from isthmus.api.isthmus import SILENT, Health, Member, MemberStatus
 
 JOINING: Final = "Joining"
@@ -12,6 +13,8 @@ HEALTHY: Final = "Healthy"
 STATES: Final = (HEALTHY, SILENT, UNANSWERED, JOINING)
 # Seconds of clock difference from which tokens and certificates are judged wrongly: Kubernetes' own leeway is ten.
 WRONG_CLOCK: Final = 10
+# Seconds by which a heartbeat may be late: what is compared are dates of two clocks.
+_LATE: Final = 5
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,27 @@ def standing(member: Member) -> Standing:
         why = f"its heartbeat comes, but its published address does not answer its own agent: {status.probe.problem}"
         return Standing(UNANSWERED, status.probe.at, why)
     return Standing(HEALTHY, health.since, clock_problem(status.clock_difference))
+
+
+def unjudged(
+    found: Standing, lease: Lease | None, seen: datetime | None, held_until: datetime | None, *, now: datetime
+) -> str:
+    """Why a member is said to be healthy whose heartbeat does not come any more; empty for all others.
+
+    `seen` is when it was heard last, `held_until` until when the hub holds back its verdicts, by the hub's clock.
+    """
+    if found.state != HEALTHY or lease is None or seen is None:
+        return ""
+    # What its agent says of itself: three heartbeats.
+    if now - seen <= timedelta(seconds=min(lease.spec.lease_duration_seconds or 0, 3600) + _LATE):
+        return ""
+    silence = f"no heartbeat since {seen:%Y-%m-%dT%H:%M:%SZ}"
+    if held_until is None or held_until <= now:
+        return f"{silence}, on which the hub has given no verdict yet"
+    return (
+        f"{silence}: many members fell silent at once, so the fault may be the hub's, and it holds its verdicts back "
+        f"until {held_until:%Y-%m-%dT%H:%M:%SZ}"
+    )
 
 
 def clock_problem(difference: int | None) -> str:
