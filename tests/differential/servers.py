@@ -19,6 +19,7 @@ import yaml
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver.app import APIServer, ServerOptions
 from isthmus.apiserver.kinds import BUILT_IN
+from tests.differential import openapi
 from tests.differential.plain import Plain
 from tests.differential.steps import COMPACT, Sequence, Step
 from tests.real.controlplane import ControlPlane
@@ -188,7 +189,7 @@ def _lines(response: http.client.HTTPResponse, count: int) -> list[object]:
 def _decoded(text: bytes, media: str) -> object:
     if "yaml" in media:
         return served(yaml.safe_load(text))
-    if "json" in media and text:
+    if text.startswith(b'{"paths":') or ("json" in media and text):
         return served(json.loads(text))
     return text.decode(errors="replace")
 
@@ -197,6 +198,10 @@ def served(document: object) -> object:
     """A document of discovery without the groups and kinds that the embedded server leaves out."""
     if not isinstance(document, dict):
         return document
+    if "openapi" in document:
+        return openapi.document(document)
+    if list(document) == ["paths"] and isinstance(document["paths"], dict):
+        return openapi.index(document)
     if document.get("kind") == "APIGroupList":
         groups = {group for group, _ in SERVED}
         return {**document, "groups": sorted((g for g in document["groups"] if g["name"] in groups), key=str)}
