@@ -18,6 +18,10 @@ GENERAL = (
         "OpenAPI tells no descriptions, defaults and unions, no hashes, lists and answers; types have short names",
         "clients read the types, what is required, how lists and patches work, and which parameters writes take",
     ),
+    Reason(
+        "a Warning to who makes a DaemonSet, a NetworkPolicy or Endpoints",
+        "they are stored, and nothing in an embedded cluster acts on them",
+    ),
     Reason("kinds and subresources that are not served", "nothing in Isthmus needs them; discovery leaves them out"),
 )
 

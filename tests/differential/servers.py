@@ -28,6 +28,8 @@ LIMIT = 30.0
 RANGES = ("10.1.128.0/17", "fd69:1:1::/112")
 # Headers that clients read.
 HEADERS = ("Content-Type", "Warning", "Retry-After", "Cache-Control", "Vary")
+# What an embedded server says of kinds that nothing acts on there.
+WITHOUT_EFFECT = re.compile(r'(, )?299 - "nothing acts on [^"]*"')
 PLACE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -173,6 +175,8 @@ def _answer(connection: http.client.HTTPSConnection, step: Step, kept: Mapping[s
     )
     response = connection.getresponse()
     told = {name: ", ".join(response.headers.get_all(name, ())) for name in HEADERS if name in response.headers}
+    if remaining := WITHOUT_EFFECT.sub("", told.pop("Warning", "")):
+        told["Warning"] = remaining
     if step.events and response.status == 200:
         return Answer(response.status, told, _lines(response, step.events))
     return Answer(response.status, told, _decoded(response.read(), told.get("Content-Type", "")))
