@@ -87,7 +87,7 @@ async def test_a_conflict_is_one_event_per_change_of_its_reason(make_fleet: Make
         assert await told()
 
 
-@pytest.mark.requirement("MCS-9")
+@pytest.mark.requirement("MCS-69")
 async def test_an_export_that_is_being_deleted_is_withdrawn_though_a_finalizer_holds_it(make_fleet: MakeFleet) -> None:
     async with make_fleet() as fleet:
         east, west = fleet["east"], fleet["west"]
