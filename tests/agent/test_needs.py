@@ -12,7 +12,7 @@ from isthmus.agent.needs import BESIDE, missing, served_properties
 from isthmus.api.core import CRDS, ENDPOINT_SLICES, MANAGED_BY_LABEL
 from isthmus.api.crds import ABOUT_CRDS, MCS_CRDS
 from isthmus.api.isthmus import MANAGED_BY, SYSTEM_NAMESPACE
-from isthmus.api.mcs import SERVICE_IMPORTS, SOURCE_CLUSTER_LABEL
+from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS, SOURCE_CLUSTER_LABEL
 from isthmus.api.mcs import SERVICE_NAME_LABEL as IMPORT_NAME_LABEL
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import NotFound
@@ -74,7 +74,7 @@ async def member(cluster: TestCluster) -> AsyncIterator[TestCluster]:
     """A cluster that an agent could work in; nothing is left in its namespace default."""
     await bootstrap_member(cluster.client)
     yield cluster
-    for kind, name in ((ENDPOINT_SLICES, "shop-far"), (SERVICE_IMPORTS, "theirs")):
+    for kind, name in ((ENDPOINT_SLICES, "shop-far"), (SERVICE_IMPORTS, "theirs"), (SERVICE_EXPORTS, "theirs")):
         with contextlib.suppress(NotFound):
             await cluster.client.delete(cast("Resource[object]", kind), name, namespace="default")
 
@@ -101,3 +101,28 @@ async def test_an_import_with_a_status_of_anothers_keeps_us_from_starting(member
         SERVICE_IMPORTS, "theirs", status, namespace="default", subresource="status", options=other
     )
     assert "other-operator" in await missing(member.client)
+
+
+async def test_an_export_with_a_status_of_anothers_keeps_us_from_starting(member: TestCluster) -> None:
+    await member.client.create(SERVICE_EXPORTS, objects.service_export("default", "theirs"), namespace="default")
+    assert await missing(member.client) == ""
+    condition = {
+        "type": "Synced",
+        "status": "False",
+        "reason": "AwaitingExport",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    await member.client.merge_patch(
+        SERVICE_EXPORTS, "theirs", {"status": {"conditions": [condition]}}, namespace="default", subresource="status"
+    )
+    assert "condition Synced" in await missing(member.client)
+
+
+async def test_an_import_that_another_has_not_finished_keeps_us_from_starting(member: TestCluster) -> None:
+    unfinished = hand_made_import()
+    unfinished["metadata"] |= {"finalizers": ["other.example.com/cleanup"]}
+    await member.client.create(SERVICE_IMPORTS, unfinished, namespace="default")
+    said = await missing(member.client)
+    await member.client.merge_patch(SERVICE_IMPORTS, "theirs", {"metadata": {"finalizers": None}}, namespace="default")
+    assert "other.example.com/cleanup" in said

@@ -194,3 +194,12 @@ async def test_a_lease_may_be_made_by_put(api: Api) -> None:
     sent = {"metadata": {"name": "a"}, "spec": {"holderIdentity": "x"}}
     assert [(await api("PUT", path, sent)).code for _ in range(2)] == [201, 200]
     assert (await api("PUT", f"{MAPS}/none", config_map("none"))).code == 404
+
+
+async def test_who_makes_what_nothing_acts_on_is_told_once(api: Api) -> None:
+    policies = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies"
+    body = {"metadata": {"name": "closed"}, "spec": {"podSelector": {}}}
+    assert "nothing acts on NetworkPolicy" in (await api("POST", policies, body)).headers["Warning"]
+    labelled = {**body, "metadata": {"name": "closed", "labels": {"a": "b"}}}
+    assert "Warning" not in (await api("PUT", f"{policies}/closed", labelled)).headers
+    assert "Warning" not in (await api("POST", MAPS, config_map("plain"))).headers

@@ -14,6 +14,14 @@ GENERAL = (
     Reason("how often a cause is repeated in a refusal", "the real server says it once for each validator that runs"),
     Reason("the object quoted when a patch cannot be read", "its fields come in another order"),
     Reason("what `kubectl explain` says that fields mean", "descriptions are not kept"),
+    Reason(
+        "OpenAPI tells no descriptions, defaults and unions, no hashes, lists and answers; types have short names",
+        "clients read the types, what is required, how lists and patches work, and which parameters writes take",
+    ),
+    Reason(
+        "a Warning to who makes a DaemonSet, a NetworkPolicy or Endpoints",
+        "they are stored, and nothing in an embedded cluster acts on them",
+    ),
     Reason("kinds and subresources that are not served", "nothing in Isthmus needs them; discovery leaves them out"),
 )
 
@@ -68,6 +76,15 @@ MEDIA = Reason("protobuf in answers, and methods that HTTP does not know", "ever
 DOCUMENTS = Reason(
     "addresses in /api, the list of paths at /, Vary and caching of discovery",
     "they tell of the server's own surroundings",
+)
+OPENAPI = Reason(
+    "headers of OpenAPI, and the words where it has no document",
+    "clients go by the code and the body",
+    ("headers*", "body"),
+)
+OPENAPI_2 = Reason(
+    "OpenAPI version 2 is empty, as protobuf, and not served as JSON",
+    "kubectl asks for it only where version 3 does not know a kind; it was replaced in 1.27",
 )
 VERSION = Reason("the build in /version", "it says +isthmus, so that nobody takes it for another", ("body.*",))
 
@@ -193,6 +210,10 @@ DECLARED: Mapping[str, Mapping[Reason, tuple[int, ...]]] = {
     },
     "discovery: groups and resources": {
         DOCUMENTS: (12, 20, 28),
+    },
+    "openapi": {
+        OPENAPI: tuple(range(1, 15)),
+        OPENAPI_2: (15, 16),
     },
     "discovery: all in one": {
         DOCUMENTS: (1, 2),

@@ -112,7 +112,7 @@ async def serve(
 
 async def _wait_until_ready(member: Client, standing: Standing, clock: Clock, *, beside: bool) -> None:
     """The agent installs nothing: it says what is missing, and waits."""
-    backoff = Backoff(base=0.5, cap=10.0)
+    backoff = Backoff(base=0.5, cap=5.0)
     said = ""
     while problem := await missing(member, beside=beside):
         if problem != said:

@@ -25,7 +25,7 @@ from isthmus.kube.informer import Change, Informer
 from isthmus.mcs.controllers.place import Place
 from isthmus.mcs.controllers.views import Views
 from isthmus.mcs.rules.absence import exports_of, next_exports
-from isthmus.mcs.rules.exporting import problem
+from isthmus.mcs.rules.exporting import problem, withdrawn
 from isthmus.mcs.rules.names import ExportKey
 from isthmus.runtime.controller import Controller
 from isthmus.runtime.converge import Converger
@@ -137,7 +137,8 @@ class Report:
         valid = {
             ExportKey(self._member.cluster, export.metadata.namespace, export.metadata.name): export.metadata.uid
             for export in self._member.exports.store.all()
-            if problem(self._member.services.store.get(export.metadata.name, export.metadata.namespace)) is None
+            if not withdrawn(export)
+            and problem(self._member.services.store.get(export.metadata.name, export.metadata.namespace)) is None
             and self._member.request(export.metadata.namespace, export.metadata.name) not in self._refused
         }
         anew = self._answered_losses != self._losses

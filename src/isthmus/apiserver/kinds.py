@@ -70,6 +70,8 @@ class Kind:
     # Fields, beyond the name and namespace, that a custom resource lets field selectors ask for.
     selectable: tuple[str, ...] = ()
     warning: str = ""
+    # Nothing in an embedded cluster acts on it: who makes one is told.
+    inert: bool = False
     # The schema as its author wrote it, for those who ask what a field means.
     openapi: Manifest = field(default_factory=dict, compare=False)
     # What its schema's validation rules say, of custom kinds.
@@ -85,6 +87,11 @@ class Kind:
         """The `apiVersion` that newly written bytes carry."""
         version = self.stored_version or self.version
         return f"{self.group}/{version}" if self.group else version
+
+    @property
+    def inert_warning(self) -> str:
+        """What is said to who makes one that nothing acts on."""
+        return f"nothing acts on {self.kind} objects in an embedded cluster: this one is stored, and has no effect"
 
     @property
     def resource(self) -> str:
@@ -113,7 +120,7 @@ REVIEW = {"verbs": ("create",), "namespaced": False}
 
 BUILT_IN: tuple[Kind, ...] = (
     _core("ConfigMap", "configmaps", "cm"),
-    _core("Endpoints", "endpoints", "ep", create_on_update=True,
+    _core("Endpoints", "endpoints", "ep", create_on_update=True, inert=True,
           warning="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
     _core("Event", "events", "ev", create_on_update=True),
     _core("Namespace", "namespaces", "ns", namespaced=False, subresources=("finalize", "status"),
@@ -133,7 +140,7 @@ BUILT_IN: tuple[Kind, ...] = (
           generation=True),
     _kind("apps", "v1", "ControllerRevision", "controllerrevisions"),
     _kind("apps", "v1", "DaemonSet", "daemonsets", "ds", categories=ALL, subresources=("status",),
-          generation=True),
+          generation=True, inert=True),
     _kind("apps", "v1", "Deployment", "deployments", "deploy", categories=ALL, **WORKLOAD),
     _kind("apps", "v1", "ReplicaSet", "replicasets", "rs", categories=ALL, **WORKLOAD),
     _kind("apps", "v1", "StatefulSet", "statefulsets", "sts", categories=ALL, **WORKLOAD),
@@ -142,7 +149,7 @@ BUILT_IN: tuple[Kind, ...] = (
     _kind("coordination.k8s.io", "v1", "Lease", "leases", create_on_update=True),
     _kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", generation=True),
     _kind("events.k8s.io", "v1", "Event", "events", "ev", create_on_update=True),
-    _kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "netpol", generation=True),
+    _kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "netpol", generation=True, inert=True),
     _kind("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False,
           create_on_update=True),
     _kind("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", namespaced=False,

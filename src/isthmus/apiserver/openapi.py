@@ -7,7 +7,10 @@ from isthmus.apiserver.schema import MISSING, Schema
 from isthmus.apiserver.status import no_such_path
 
 # What `kubectl` looks for before it leaves validation to the server.
-WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation", "force")
+WRITE_PARAMETERS = {"dryRun": "string", "fieldManager": "string", "fieldValidation": "string", "force": "boolean"}
+PATCHES = ("application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json")
+# Where kubectl finds it, it makes patches by what the schemas say of lists.
+STRATEGIC = "application/strategic-merge-patch+json"
 # A document without paths, as protobuf: kubectl asks for it when version 3 does not know a kind.
 EMPTY_V2 = b"\x0a\x032.0"
 V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
@@ -35,7 +38,7 @@ def document(kinds: Kinds, group: str, version: str) -> Manifest:
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": GIT_VERSION},
-        "paths": {path: operation for kind in served for path, operation in [_patch(kind)]},
+        "paths": {path: operation for kind in served for path, operation in [_patch(kind)] if "patch" in kind.verbs},
         "components": {"schemas": components.schemas},
     }
 
@@ -47,9 +50,13 @@ def _type_of(kind: Kind) -> Manifest:
 def _patch(kind: Kind) -> tuple[str, Manifest]:
     path = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
     path += "/namespaces/{namespace}" if kind.namespaced else ""
-    text = {"type": "string", "uniqueItems": True}
-    parameters = [{"name": name, "in": "query", "schema": text} for name in WRITE_PARAMETERS]
-    operation = {"parameters": parameters, "responses": {}, "x-kubernetes-action": "patch"}
+    parameters = [
+        {"name": name, "in": "query", "schema": {"type": each, "uniqueItems": True}}
+        for name, each in WRITE_PARAMETERS.items()
+    ]
+    content: Manifest = {each: {} for each in (*PATCHES, *(() if kind.custom else (STRATEGIC,)))}
+    operation = {"parameters": parameters, "requestBody": {"content": content}, "responses": {}}
+    operation["x-kubernetes-action"] = "patch"
     operation["x-kubernetes-group-version-kind"] = _type_of(kind)
     return f"{path}/{kind.plural}/{{name}}", {"patch": operation}
 
@@ -77,8 +84,9 @@ class _Components:
 
     def _told(self, schema: Schema) -> Manifest:
         if schema.name and schema.properties:
-            return {"allOf": [self._refer(schema)]}
-        return self._node(schema)
+            # How a field is patched is said where it is used.
+            return {"allOf": [self._refer(schema)], **_patching(schema)}
+        return self._node(schema) | _patching(schema)
 
     def _refer(self, schema: Schema) -> Manifest:
         # Uses of one type differ in defaults; its table of fields is the same object.
@@ -97,8 +105,9 @@ class _Components:
         if schema.type:
             told["type"] = schema.type
         elif schema.int_or_string or schema.format == "quantity":
-            told["oneOf"] = [{"type": "string"}, {"type": "integer" if schema.int_or_string else "number"}]
-        if schema.format:
+            types = ("integer", "string") if schema.int_or_string else ("string", "number")
+            told["oneOf"] = [{"type": each} for each in types]
+        if schema.format and schema.format != "quantity":
             told["format"] = schema.format
         if schema.properties:
             told["properties"] = {name: self._told(each) for name, each in schema.properties.items()}
@@ -112,8 +121,26 @@ class _Components:
             told["enum"] = list(schema.enum)
         if schema.default is not MISSING:
             told["default"] = schema.default
-        if schema.list_type:
-            told["x-kubernetes-list-type"] = schema.list_type
-        if schema.list_keys:
-            told["x-kubernetes-list-map-keys"] = list(schema.list_keys)
-        return told
+        return told | _merging(schema)
+
+
+def _merging(schema: Schema) -> Manifest:
+    """How server-side apply takes a list or a map."""
+    told: Manifest = {}
+    if schema.list_type:
+        told["x-kubernetes-list-type"] = schema.list_type
+    if schema.list_keys:
+        told["x-kubernetes-list-map-keys"] = list(schema.list_keys)
+    if schema.map_type and schema.name != "RawExtension":
+        told["x-kubernetes-map-type"] = schema.map_type
+    return told
+
+
+def _patching(schema: Schema) -> Manifest:
+    """How a strategic merge patch takes a field."""
+    told: Manifest = {}
+    if schema.patch_strategy:
+        told["x-kubernetes-patch-strategy"] = ",".join(schema.patch_strategy)
+    if schema.patch_key:
+        told["x-kubernetes-patch-merge-key"] = schema.patch_key
+    return told

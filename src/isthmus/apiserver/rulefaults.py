@@ -8,7 +8,6 @@ from typing import Final
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver.causes import required, unsupported, wrong
 from isthmus.apiserver.cel.engine import BOOL, DYN, STRING, BadExpression
-from isthmus.apiserver.cel.schemas import TIMES, times_in
 from isthmus.apiserver.rules import WORD, compile_rule, path_of
 from isthmus.apiserver.schema import Cause
 
@@ -65,18 +64,15 @@ def _form_faults(rule: Manifest, schema: Manifest, where: str) -> Iterator[Cause
 
 def _expression_faults(rule: Manifest, schema: Manifest, where: str, unkeyed: str) -> Iterator[Cause]:
     try:
-        program = compile_rule(rule, "rule")
+        program = compile_rule(rule, "rule", schema)
     except BadExpression as error:
         yield _misfit(f"{where}.rule", rule, f"compilation failed: {error}")
         return
     if program.kind not in {BOOL, DYN}:
         yield _misfit(f"{where}.rule", rule, "cel expression must evaluate to a bool")
         return
-    if any(re.search(rf"\.\??{name}\b", rule["rule"]) for name in times_in(schema) if name):
-        told = f"rules on values of the formats {', '.join(TIMES)} are not supported by this server"
-        yield _misfit(f"{where}.rule", rule, told)
     if rule.get("messageExpression"):
-        yield from _message_faults(rule, f"{where}.messageExpression")
+        yield from _message_faults(rule, schema, f"{where}.messageExpression")
     if program.mentions("oldSelf"):
         if unkeyed:
             told = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {unkeyed}"
@@ -86,9 +82,9 @@ def _expression_faults(rule: Manifest, schema: Manifest, where: str, unkeyed: st
         yield wrong(f"{where}.optionalOldSelf", rule["optionalOldSelf"], told)
 
 
-def _message_faults(rule: Manifest, path: str) -> Iterator[Cause]:
+def _message_faults(rule: Manifest, schema: Manifest, path: str) -> Iterator[Cause]:
     try:
-        program = compile_rule(rule, "messageExpression")
+        program = compile_rule(rule, "messageExpression", schema)
     except BadExpression as error:
         yield _misfit(path, rule, f"messageExpression compilation failed: {error}")
         return

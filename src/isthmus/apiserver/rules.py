@@ -13,7 +13,7 @@ from typing import Final
 from isthmus.api.scheme import Manifest
 from isthmus.apiserver.causes import shown, under
 from isthmus.apiserver.cel.engine import BadExpression, EvaluationError, Program, compile_expression
-from isthmus.apiserver.cel.schemas import fitted
+from isthmus.apiserver.cel.schemas import fitted, times_in
 from isthmus.apiserver.schema import Cause
 
 WORD: Final = "x-kubernetes-validations"
@@ -136,24 +136,25 @@ def _has_rules(schema: Manifest) -> bool:
     return any(isinstance(each, dict) and _has_rules(each) for each in below)
 
 
-def compile_rule(rule: Manifest, part: str) -> Program:
-    """A rule, or its message expression. Raises BadExpression."""
+def compile_rule(rule: Manifest, part: str, schema: Manifest) -> Program:
+    """A rule of what the schema describes, or its message expression. Raises BadExpression."""
+    timed = schema if times_in(schema) else None
     if not rule.get("optionalOldSelf"):
-        return compile_expression(rule[part], {"self": "dyn", "oldSelf": "dyn"})
+        return compile_expression(rule[part], {"self": "dyn", "oldSelf": "dyn"}, schema=timed)
     # The library takes no optional values from outside: it makes this one of a list.
     around = ("cel.bind(oldSelf, oldSelves[?0], ", ")")
-    return compile_expression(rule[part], {"self": "dyn", "oldSelves": "list"}, around=around)
+    return compile_expression(rule[part], {"self": "dyn", "oldSelves": "list"}, around=around, schema=timed)
 
 
 def compiled(rule: Manifest, schema: Manifest) -> Rule:
     """A rule that was checked when its definition was written."""
     try:
-        holds: Program | str = compile_rule(rule, "rule")
+        holds: Program | str = compile_rule(rule, "rule", schema)
     except BadExpression as error:
         holds = f"compilation failed: {error}"
     says = None
     with contextlib.suppress(BadExpression):
-        says = compile_rule(rule, "messageExpression") if rule.get("messageExpression") else None
+        says = compile_rule(rule, "messageExpression", schema) if rule.get("messageExpression") else None
     return Rule(holds, says, rule, path_of(rule.get("fieldPath") or "", schema) or "")
 
 

@@ -344,7 +344,8 @@ class Verbs:
 
     def _written(self, call: Call, written: Written) -> Response:
         presenter = self._presenter(call)
-        headers = warned(written.warnings)
+        is_idle = call.kind.inert and written.code == 201
+        headers = warned([*written.warnings, *((call.kind.inert_warning,) if is_idle else ())])
         return answer(written.code, presenter.one(written.record), presenter.form.content_type, headers)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from isthmus.api.access import CLUSTER_ROLES, ROLES
 from isthmus.api.core import CRDS, ENDPOINT_SLICES
-from isthmus.api.mcs import SERVICE_IMPORTS
+from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
 from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Invalid
 from isthmus.install.kinds import BY_KIND, defines
@@ -47,6 +47,7 @@ def rights_for(manifests: Iterable[Manifest]) -> list[Right]:
         if defines(manifest, SERVICE_IMPORTS):
             # Whether another implementation is at work shows in these.
             found[("list", ENDPOINT_SLICES.group, ENDPOINT_SLICES.plural, "")] = None
+            found[("list", SERVICE_EXPORTS.group, SERVICE_EXPORTS.plural, "")] = None
         found.update(dict.fromkeys((verb, kind.group, kind.plural, namespace) for verb in verbs))
     return list(found)
 

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 # Seconds: less than a consumer's request waits.
 _CONNECT: Final = 5.0
-_LONGEST_PAUSE: Final = 10.0
+_LONGEST_PAUSE: Final = 5.0
 
 
 class Dialer:

@@ -1,8 +1,10 @@
 """Documents about the server: discovery in both forms, OpenAPI, versions, health."""
 
+from tests.differential.openapi import GROUP_VERSIONS
 from tests.differential.steps import Sequence, Step, get, sequence
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 GROUPS = ("apps", "discovery.k8s.io", "coordination.k8s.io", "events.k8s.io", "apiextensions.k8s.io")
 
 DISCOVERY = sequence(
@@ -45,4 +47,14 @@ HEALTH = sequence(
     Step("POST", "/version"),
 )
 
-SEQUENCES: tuple[Sequence, ...] = (DISCOVERY, HEALTH, AGGREGATE)
+OPENAPI = sequence(
+    "openapi",
+    get("/openapi/v3"),
+    *(get(f"/openapi/v3/{path}") for path in sorted(GROUP_VERSIONS)),
+    get("/openapi/v3/apis/nonsense/v1"),
+    get("/openapi/v3/apis/apps/v9"),
+    get("/openapi/v2"),
+    get("/openapi/v2", V2),
+)
+
+SEQUENCES: tuple[Sequence, ...] = (DISCOVERY, HEALTH, AGGREGATE, OPENAPI)

@@ -3,6 +3,7 @@
 import pytest
 
 from isthmus.api.core import EVENTS
+from isthmus.api.mcs import SERVICE_EXPORTS
 from isthmus.testing import objects
 from isthmus.testing.waiting import eventually
 from tests.fleets import MakeFleet
@@ -84,3 +85,24 @@ async def test_a_conflict_is_one_event_per_change_of_its_reason(make_fleet: Make
         await east.back(fleet.namespace, "shop", ["10.77.0.6"])
         await west.wait_addresses(fleet.namespace, "shop", {"10.77.0.6"})
         assert await told()
+
+
+@pytest.mark.requirement("MCS-69")
+async def test_an_export_that_is_being_deleted_is_withdrawn_though_a_finalizer_holds_it(make_fleet: MakeFleet) -> None:
+    async with make_fleet() as fleet:
+        east, west = fleet["east"], fleet["west"]
+        await east.serve(fleet.namespace, "shop", ["10.77.0.5"])
+        await east.export(fleet.namespace, "shop")
+        await west.wait_import(fleet.namespace, "shop")
+        held = {"metadata": {"finalizers": ["test.dev/held"]}}
+        await east.client.merge_patch(SERVICE_EXPORTS, "shop", held, namespace=fleet.namespace)
+        await east.unexport(fleet.namespace, "shop")
+        for cluster in (east, west):
+            await cluster.wait_no_import(fleet.namespace, "shop")
+        await east.wait_condition(fleet.namespace, "shop", "Ready", "False/Pending")
+        export = await east.service_export(fleet.namespace, "shop")
+        assert export.status is not None
+        assert any("test.dev/held" in condition.message for condition in export.status.conditions)
+        await east.client.merge_patch(
+            SERVICE_EXPORTS, "shop", {"metadata": {"finalizers": None}}, namespace=fleet.namespace
+        )

@@ -25,8 +25,9 @@ def main() -> None:
     ORACLE.set(Distant())
     while True:
         request = receive(sys.stdin.buffer)
-        text, variables, around, values = (request[part] for part in ("text", "variables", "around", "values"))
-        program = compile_expression(str(text), variables, around=tuple(around))  # type: ignore[arg-type]  # as it was sent
+        parts = ("text", "variables", "around", "schema", "values")
+        text, variables, around, schema, values = (request[part] for part in parts)
+        program = compile_expression(str(text), variables, around=tuple(around), schema=schema)  # type: ignore[arg-type]  # as it was sent
         limit_time(SECONDS)
         try:
             answer = {"value": program.evaluate_here(values)}  # type: ignore[arg-type]  # as it was sent

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Final, Protocol
 
+from isthmus.api.scheme import Manifest
+from isthmus.apiserver.cel import meaning
 from isthmus.apiserver.cel.apart import APART, Ended, Message
 from isthmus.apiserver.cel.library import MAX_RANGE, ORACLE, declarations
 from isthmus.errors import Invalid, IsthmusError
@@ -24,7 +26,7 @@ _TOO_DEAR: Final = "operation cancelled: actual cost limit exceeded"
 # Macros, and functions that can take long or give much.
 _LOOPS: Final = re.compile(
     r"\.(?:all|exists|exists_one|existsOne|map|filter|optMap|optFlatMap|replace|join|format|flatten|distinct|sort|matches"
-    r"|find|findAll)\(|\b(?:matches|range|contains|equivalent|intersects)\("
+    r"|find|findAll|transformList|transformMap|transformMapEntry)\(|\b(?:matches|range|contains|equivalent|intersects)\("
 )
 # Functions that can put one text into another wherever that has a letter.
 _GROWING: Final = re.compile(r"\.(?:replace|join)\(")
@@ -60,12 +62,14 @@ class _Compiled(Protocol):
 
     def eval(self, *, data: dict[str, object]) -> _Evaluated: ...
     def return_type(self) -> _Typed: ...
+    def serialize(self) -> bytes: ...
 
 
 class _Environment(Protocol):
     """What the library calls Env."""
 
     def compile(self, expression: str) -> _Compiled: ...
+    def deserialize(self, serialized: bytes) -> _Compiled: ...
 
 
 class BadExpression(Invalid):
@@ -85,6 +89,7 @@ class Program:
     uses: tuple[str, ...]
     variables: Mapping[str, str]
     around: tuple[str, str]
+    schema: Manifest | None
     _expression: "_Compiled"
 
     def mentions(self, name: str) -> bool:
@@ -101,6 +106,7 @@ class Program:
         if not self._could_be_long(given):
             return self.evaluate_here(given)
         request: Message = {"text": self.text, "variables": self.variables, "around": self.around, "values": given}
+        request["schema"] = self.schema
         try:
             answer = APART.evaluate(request, lambda question, verb: ORACLE.get().allows(question, verb))
         except Ended as error:
@@ -145,23 +151,31 @@ def _extent(values: object) -> tuple[int, int]:
     return size, longest
 
 
-def compile_expression(text: str, variables: Mapping[str, str], *, around: tuple[str, str] = ("", "")) -> Program:
+def compile_expression(
+    text: str, variables: Mapping[str, str], *, around: tuple[str, str] = ("", ""), schema: Manifest | None = None
+) -> Program:
     """Compile an expression that may use these variables (their types by name), inside of other text if need be.
 
-    Raises BadExpression.
+    `schema` is that of `self`, if that holds moments or spans. Raises BadExpression.
     """
-    environment = _environment(tuple(sorted(variables.items())))
+    pairs = meaning.pairs(_without_texts(text))
+    known = {**dict.fromkeys(pairs, DYN), **variables}
+    environment = _environment(tuple(sorted(known.items())), has_pairs=bool(pairs))
     before, after = around
     try:
         if before:
             # The errors point into the author's own text.
-            _environment(tuple(sorted({**variables, "oldSelf": DYN}.items()))).compile(text)
+            told = tuple(sorted({**known, "oldSelf": DYN}.items()))
+            _environment(told, has_pairs=bool(pairs)).compile(text)
         expression = environment.compile(before + text + after)
     except RuntimeError as error:
         faults = re.split(r"\n(?=ERROR: )", _STATUS.sub("", str(error)).rstrip())
         raise BadExpression("\n".join(sorted(faults, key=_place))) from error
     uses = tuple(name for name in variables if _mentions(before + text, name))
-    return Program(text, _kind(expression.return_type().name()), uses, variables, around, expression)
+    kind = _kind(expression.return_type().name())
+    if schema is not None or meaning.differs(_without_texts(text)):
+        expression = environment.deserialize(meaning.rewritten(expression.serialize(), schema))
+    return Program(text, kind, uses, variables, around, schema, expression)
 
 
 def _mentions(text: str, name: str) -> bool:
@@ -195,7 +209,7 @@ def _library(name: str) -> ModuleType:
 
 
 @functools.cache
-def _environment(variables: tuple[tuple[str, str], ...]) -> "_Environment":
+def _environment(variables: tuple[tuple[str, str], ...], *, has_pairs: bool = False) -> "_Environment":
     cel = _library("cel")
     types = {"dyn": cel.Type.DYN, "list": cel.Type.LIST, "map": cel.Type.MAP}
     types["request"] = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
@@ -205,7 +219,9 @@ def _environment(variables: tuple[tuple[str, str], ...]) -> "_Environment":
         _library("ext.ext_bindings").ExtBindings(),
     ]
     known = {name: types[kind] for name, kind in variables}
-    made: _Environment = cel.NewEnv(variables=known, extensions=extensions, functions=declarations(cel))
+    made: _Environment = cel.NewEnv(
+        variables=known, extensions=extensions, functions=declarations(cel, has_pairs=has_pairs)
+    )
     return made
 
 

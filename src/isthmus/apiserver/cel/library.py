@@ -15,6 +15,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 
 from isthmus.apiserver.builtin.quantity import quantity
+from isthmus.apiserver.cel.meaning import MACROS, MERGED
 from isthmus.apiserver.pattern import compiled
 
 Value: TypeAlias = dict[str, object]
@@ -42,14 +43,31 @@ def function(*signatures: str) -> Callable[[F], F]:
     return declare
 
 
-def declarations(cel: ModuleType) -> list[object]:
-    """All functions, for an environment of the CEL library."""
+def declarations(cel: ModuleType, *, has_pairs: bool = False) -> list[object]:
+    """All functions, for an environment of the CEL library; with macros of two variables, for its checker alone."""
 
     def overload(signature: str, types: list[str], result: str, member: bool, run: Run) -> object:
         kinds = [getattr(cel.Type, each.upper()) for each in types]
         return cel.Overload(signature, getattr(cel.Type, result.upper()), kinds, member, run)
 
-    return [cel.FunctionDecl(name, [overload(*each) for each in declared]) for name, declared in _DECLARED.items()]
+    declared = {name: list(each) for name, each in _DECLARED.items()}
+    for name, (counts, result) in MACROS.items() if has_pairs else ():
+        some = [(f"{name} of {count}", ["dyn"] * (count + 1), result, True, _not_called) for count in counts]
+        declared.setdefault(name, []).extend(some)
+    return [cel.FunctionDecl(name, [overload(*each) for each in some]) for name, some in declared.items()]
+
+
+def _not_called() -> object:
+    raise ValueError("no such overload")
+
+
+def _merged(one: Value, other: Value) -> Value:
+    if one.keys() & other.keys():
+        raise ValueError(f"insert failed: key {next(iter(one.keys() & other.keys()))} already exists")
+    return {**one, **other}
+
+
+_DECLARED[MERGED] = [(MERGED, ["map", "map"], "map", False, _merged)]
 
 
 def _is(value: object, kind: str) -> Value:

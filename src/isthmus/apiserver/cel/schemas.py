@@ -16,7 +16,7 @@ RESERVED: Final = {
     *("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop"),
     *("namespace", "null", "package", "return", "true", "var", "void", "while"),
 }
-# Formats whose values are moments and spans, which the CEL library does not take inside of others.
+# Formats whose values are moments and spans: the CEL library does not take these inside of others, but texts of them.
 TIMES: Final = ("date", "date-time", "duration")
 
 
@@ -50,6 +50,8 @@ def fitted(value: object, schema: Manifest, *, is_root: bool = False) -> object:
         return {escaped(name): fitted(value[name], known[name]) for name in known if name in value and escaped(name)}
     if isinstance(value, str) and schema.get("format") == "byte":
         return base64.b64decode(value)
+    if isinstance(value, str) and schema.get("format") == "date":
+        return f"{value}T00:00:00Z"
     if isinstance(value, int) and not isinstance(value, bool) and schema.get("type") == "number":
         return float(value)
     return value

@@ -12,7 +12,7 @@ from isthmus.mcs.controllers.telling import Teller
 from isthmus.mcs.controllers.views import SERVICE, Views, Writers, key_of
 from isthmus.mcs.rules.conditions import ExportState, export_conditions
 from isthmus.mcs.rules.constituent import constituents, refusal
-from isthmus.mcs.rules.exporting import problem, publish
+from isthmus.mcs.rules.exporting import problem, publish, withdrawn
 from isthmus.mcs.rules.merge import merge
 from isthmus.mcs.rules.names import export_name
 from isthmus.runtime.reconcile import Done, Request
@@ -45,7 +45,7 @@ class Conditions:
     async def reconcile(self, request: Request) -> Done:
         """Say of one export how it is doing."""
         export = self._member.exports.store.get(request.name, request.namespace)
-        if export is None or export.metadata.deletion_timestamp is not None:
+        if export is None:
             return Done()
         kind = self._member.kinds.exports
         export = self._writers.member.current(kind, export, name=request.name, namespace=request.namespace)
@@ -67,8 +67,8 @@ class Conditions:
         service = self._member.services.store.get(request.name, request.namespace)
         invalid = problem(service)
         silence = self._hub.silence()
-        if service is None or invalid is not None:
-            return ExportState(problem=invalid, hub_silence=silence)
+        if service is None or invalid is not None or withdrawn(export):
+            return ExportState(problem=invalid, withdrawn=withdrawn(export), hub_silence=silence)
         own, exports = self._echo(request)
         grants = self._hub.grants.store.all()
         admitted = constituents(exports, self._absences.roster.known, grants)

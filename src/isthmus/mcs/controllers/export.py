@@ -10,7 +10,7 @@ from isthmus.api.isthmus import EXPORTED_ENDPOINTS, EXPORTED_SERVICES, ExportedE
 from isthmus.api.meta import Object
 from isthmus.errors import Refused
 from isthmus.mcs.controllers.views import SERVICE, Views, key_of
-from isthmus.mcs.rules.exporting import Publication, problem, publish
+from isthmus.mcs.rules.exporting import Publication, problem, publish, withdrawn
 from isthmus.runtime.controller import Controller
 from isthmus.runtime.converge import Converger
 from isthmus.runtime.reconcile import Done, Request
@@ -105,7 +105,7 @@ class Exporter:
     def _publication(self, request: Request, chunks: Iterable[ExportedEndpoints]) -> Publication | None:
         export = self._member.exports.store.get(request.name, request.namespace)
         service = self._member.services.store.get(request.name, request.namespace)
-        if export is None or service is None or problem(service) is not None:
+        if export is None or withdrawn(export) or service is None or problem(service) is not None:
             return None
         slices = self._member.slices.store.by(SERVICE, key_of(request))
         return publish(export, service, slices, cluster=self._member.cluster, seen=chunks)

@@ -17,7 +17,7 @@ from isthmus.mcs.controllers.telling import Teller
 from isthmus.mcs.controllers.views import IMPORT, SERVICE, Views, key_of
 from isthmus.mcs.rules.conditions import import_status
 from isthmus.mcs.rules.constituent import Constituent, constituents
-from isthmus.mcs.rules.exporting import problem, publish, source_slices
+from isthmus.mcs.rules.exporting import problem, publish, source_slices, withdrawn
 from isthmus.mcs.rules.importing import Here, Plan, imported, is_ours
 from isthmus.mcs.rules.merge import Merged, merge
 from isthmus.mcs.rules.names import ImportKey
@@ -208,7 +208,7 @@ class Importer:
     def _own_constituent(self, request: Request) -> tuple[Constituent, ...]:
         export = self._member.exports.store.get(request.name, request.namespace)
         service = self._member.services.store.get(request.name, request.namespace)
-        if export is None or service is None or problem(service) is not None:
+        if export is None or withdrawn(export) or service is None or problem(service) is not None:
             return ()
         spec = publish(export, service, (), cluster=self._member.cluster).service.spec
         return (Constituent(spec.cluster, spec.created, spec),) if spec is not None else ()

@@ -33,11 +33,13 @@ MAX_MESSAGE = 4_096  # the schema allows 32768; nobody reads that much
 class ExportState:
     """What an exporter's agent knows of one export.
 
-    `echoed`: the hub's store holds our publication. `refused`: why it has no effect there. `hub_silence`: since when
-    the hub does not answer, in words. `left_out`: what of the Service does not travel. `merged`: the set-wide merge.
+    `withdrawn`: why it publishes nothing, though it is valid. `echoed`: the hub's store holds our publication.
+    `refused`: why it has no effect there. `hub_silence`: since when the hub does not answer, in words. `left_out`:
+    what of the Service does not travel. `merged`: the set-wide merge.
     """
 
     problem: Problem | None = None
+    withdrawn: str = ""
     echoed: bool = False
     refused: str = ""
     hub_silence: str = ""
@@ -75,6 +77,8 @@ def _valid(problem: Problem | None) -> _Said:
 def _ready(state: ExportState) -> _Said:
     if state.problem:
         return _Said("Ready", "False", PENDING, f"not exported: {state.problem.message}")
+    if state.withdrawn:
+        return _Said("Ready", "False", PENDING, f"not exported: {state.withdrawn}")
     if state.refused:
         return _Said("Ready", "False", FAILED, state.refused)
     if not state.echoed:

@@ -78,6 +78,14 @@ def problem(service: Service | None) -> Problem | None:
     return None
 
 
+def withdrawn(export: ServiceExport | None) -> str:
+    """Why a ServiceExport publishes nothing though it is there, in words: it is deleted, and finalizers hold it."""
+    if export is None or export.metadata.deletion_timestamp is None:
+        return ""
+    holders = ", ".join(export.metadata.finalizers) or "nothing"
+    return f"this ServiceExport is being deleted; finalizers hold it: {holders}"
+
+
 def source_slices(service: str, slices: Iterable[EndpointSlice]) -> tuple[EndpointSlice, ...]:
     """The Service's own slices in the order in which they are published: by age.
 

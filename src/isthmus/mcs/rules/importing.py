@@ -79,11 +79,13 @@ class Plan:
 def distributions(version: str) -> frozenset[str]:
     """The values of trafficDistribution that an API server of that `gitVersion` accepts.
 
-    PreferClose since 1.30; PreferSameZone and PreferSameNode are on by default since 1.34.
+    PreferClose is on by default since 1.31, PreferSameZone and PreferSameNode since 1.34.
     """
     match = re.match(r"v?(\d+)\.(\d+)", version)
-    release = (int(match[1]), int(match[2])) if match else (1, 30)
-    return frozenset(DISTRIBUTIONS if release >= (1, 34) else DISTRIBUTIONS[:1])
+    release = (int(match[1]), int(match[2])) if match else (1, 31)
+    if release >= (1, 34):
+        return frozenset(DISTRIBUTIONS)
+    return frozenset(DISTRIBUTIONS[:1] if release >= (1, 31) else ())
 
 
 def is_ours(service: Service, name: str) -> bool:
@@ -207,7 +209,7 @@ def _distribution(wanted: str, here: Here) -> tuple[str, tuple[str, ...]]:
         return wanted, ()
     # The two others are refinements of it (Kubernetes: PreferSameZone is its new name).
     nearest = "PreferClose" if "PreferClose" in here.distributions else ""
-    return nearest, (f"trafficDistribution {wanted} is new to this API server: {nearest or 'none'} is used",)
+    return nearest, (f"trafficDistribution {wanted} is new to this API server: {nearest or 'no preference'} is used",)
 
 
 def _service_import(
