@@ -16,7 +16,7 @@ from tests.nodes.site import Site
 from tests.real.images import IMAGE
 from tests.real.node import NodeCluster
 from tests.real.nodes import Clusters
-from tests.registry.conftest import on_hub, on_member
+from tests.registry.left import on_hub, on_member
 
 PUSHED = "app.kubernetes.io/name=isthmus-agent-west"
 
