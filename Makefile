@@ -23,7 +23,7 @@ real:
 	@scripts/environment dev
 	@$(BIN)/python -m tests.real
 
-# The full matrix of faults, and the conformance suites against sound and broken agents: hours. ARGS="--help".
+# The full matrix of faults, those that are tests, and the conformance suites against sound and broken agents: hours. ARGS="--help".
 soak:
 	@scripts/environment dev
 	@$(BIN)/python -m tests.soak $(ARGS)

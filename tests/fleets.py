@@ -39,7 +39,7 @@ class RealHost:
 
 @pytest.fixture
 def make_fleet(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> MakeFleet:
-    """`async with make_fleet(["east", "west"]) as fleet`: on either kind of cluster."""
+    """`async with make_fleet(["east", "west"]) as fleet`: on either kind of cluster, at a `hub` that runs already."""
 
     def host(name: str, number: int) -> Host:
         if kind != REAL:
@@ -47,8 +47,11 @@ def make_fleet(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Mak
         planes: Planes = request.getfixturevalue("planes")
         return RealHost(planes.get(number).kubeconfig)
 
-    def make(clusters: Sequence[str] = ("east", "west"), pace: Pace = USUAL) -> Fleet:
-        return Fleet(tmp_path, clusters, pace=pace, hosts=host)
+    def make(clusters: Sequence[str] = ("east", "west"), pace: Pace = USUAL, hub: Path | None = None) -> Fleet:
+        def of(name: str, number: int) -> Host:
+            return RealHost(hub) if hub and name == "hub" else host(name, number)
+
+        return Fleet(tmp_path, clusters, pace=pace, hosts=of)
 
     return make
 

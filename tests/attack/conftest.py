@@ -2,26 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
-from isthmus.api.isthmus import EXPORTED_SERVICES
+from isthmus.api.isthmus import EXPORTED_SERVICES, MEMBERS
 from isthmus.install.joining import Wanted, make_token
 from isthmus.install.manifests import apply
 from isthmus.install.roles import HUB_USER, hub_roles, member_access
 from isthmus.inventory.rules.joining import JoinToken
 from isthmus.kube.client import Client
 from isthmus.kube.config import load_kubeconfig
+from isthmus.testing.fleet import Fleet
+from tests.fleets import MakeFleet, make_fleet
 from tests.install.conftest import BY_HAND, OTHER_SET, ROOT, SET, Kept, Secured, kept
 from tests.install.test_joining import controllers
 from tests.install.test_policies import export
 from tests.joiners import Joiner, bearer_client, issued
 
-__all__ = ["kept"]
+__all__ = ["kept", "make_fleet"]
 
+AN_HOUR = timedelta(hours=1)
 MALLORY, VICTIM, STRANGER = "mallory", "victim", "stranger"
 
 
@@ -42,10 +46,10 @@ async def _staged(secured: Secured) -> Stage:
         await apply(root, hub_roles(OTHER_SET))
         await stack.enter_async_context(controllers(secured, SET, OTHER_SET))
         config = load_kubeconfig([secured.kubeconfig(ROOT)])
-        asking = await make_token(root, config, Wanted(SET, timedelta(hours=1)))
+        asking = await make_token(root, config, Wanted(SET, AN_HOUR))
         stage = Stage(secured, asking, {asking.name: asking.bearer})
         for name, set_ in ((MALLORY, SET), (VICTIM, SET), (STRANGER, OTHER_SET)):
-            token = await make_token(root, config, Wanted(set_, timedelta(hours=1), name))
+            token = await make_token(root, config, Wanted(set_, AN_HOUR, name))
             client = await stack.enter_async_context(bearer_client(token))
             stage.tokens[name] = await Joiner(token, client).joined(name, f"u-{name}")
             stage.secrets[name] = f"{name}-{token.id}"
@@ -96,6 +100,27 @@ async def act(stage: Stage) -> AsyncIterator[Callable[[str], Awaitable[Client]]]
             return await stack.enter_async_context(bearer_client(stage.ticket, stage.tokens[who]))
 
         yield enter
+
+
+@pytest.fixture
+def attacked(stage: Stage, make_fleet: MakeFleet) -> MakeFleet:
+    """`async with attacked(["east", "west"]) as fleet`: at the hub with the policies."""
+    return partial(make_fleet, hub=stage.secured.kubeconfig(ROOT))
+
+
+@asynccontextmanager
+async def intruded(fleet: Fleet, **approved: object) -> AsyncIterator[tuple[str, Client]]:
+    """A member of that set and its own credential; what an admin has `approved` of it is in its Member."""
+    # Accounts stay behind: names are for one test.
+    name, root = f"{MALLORY}-{fleet.set}", fleet.hub.client
+    token = await make_token(root, load_kubeconfig([fleet.hub.host.kubeconfig]), Wanted(fleet.set, AN_HOUR, name))
+    async with bearer_client(token) as asking:
+        joiner = Joiner(token, asking)
+        await joiner.ask(name, f"u-{name}")
+        own = await joiner.own_token(await joiner.answered("Approved"))
+    await root.merge_patch(MEMBERS, name, {"spec": approved}, namespace=fleet.set)
+    async with bearer_client(token, own) as member:
+        yield name, member
 
 
 Row = tuple[str, str, str, str]

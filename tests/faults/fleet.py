@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from isthmus.api.core import ENDPOINT_SLICES, NAMESPACES
-from isthmus.api.isthmus import MEMBERS
+from isthmus.api.core import ENDPOINT_SLICES, LEASES, NAMESPACES
+from isthmus.api.isthmus import MEMBERS, MEMBERS_NAMESPACE
 from isthmus.api.mcs import SERVICE_IMPORTS, SERVICE_NAME_LABEL
 from isthmus.hub.bootstrap import NewMember, bootstrap_hub, bootstrap_member
 from isthmus.install.manifests import apply
@@ -95,6 +95,8 @@ class RealFleet:
         self.controller.start()
         path = f"apis/{MEMBERS.api_version}/namespaces/{SET}/{MEMBERS.plural}"
         await self._see(self.hub, path, self.observer.member_changed)
+        path = f"apis/{LEASES.api_version}/namespaces/{MEMBERS_NAMESPACE}/{LEASES.plural}"
+        await self._see(self.hub, path, self.observer.lease_changed)
         for name in self._names:
             await self._join(name)
         self._run(self._look(), "observer")

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -12,11 +12,11 @@ from isthmus.api.core import ENDPOINT_SLICES, LEASES, NAMESPACES, NODES, SERVICE
 from isthmus.api.isthmus import EXPORT_GRANTS, EXPORTED_ENDPOINTS, EXPORTED_SERVICES, MEMBERS
 from isthmus.api.mcs import SERVICE_EXPORTS, SERVICE_IMPORTS
 from isthmus.api.scheme import Resource
-from isthmus.errors import IsthmusError
+from isthmus.errors import IsthmusError, Refused
 from isthmus.kube.client import Client
 from tests.faults.disturbances import HUB, VERDICTS, name_server, road
 from tests.faults.fleet import AGENT, DNS, RealFleet
-from tests.faults.observer import BOUND
+from tests.faults.observer import BOUND, LATEST
 from tests.faults.plane import ETCD, SERVER, Plane
 from tests.faults.processes import Unit
 from tests.faults.relay import Relay
@@ -43,51 +43,76 @@ _ALL_OF_IT = (
 )
 
 
-async def _nothing(_: RealFleet, __: float) -> None:
+# Of the grace: so short an outage is no silence, whatever becomes of the heartbeats around it.
+BRIEF = 1 / 3
+
+
+async def _nothing(_: RealFleet, __: float) -> str:
     """It is whole as soon as it is mended."""
+    return ""
 
 
-async def _tells(client: Client, kinds: Sequence[Resource[object]], within: float) -> None:
-    """Return once the API server tells of each kind what etcd holds by then. Raises AssertionError."""
-    silent = {kind.plural for kind in kinds}
+async def _tells(client: Client, kinds: Sequence[Resource[object]], within: float) -> str:
+    """Return once the API server tells of each kind what etcd holds by then: what it said of those told past BOUND.
+
+    It is asked past all roads, by nobody of ours: what is late here is its own. Raises AssertionError where it does
+    not recover but refuse.
+    """
+    began = time.monotonic()
+    silent = {kind.plural: "nothing" for kind in kinds}
+    late: dict[str, str] = {}
+    refused: list[str] = []
 
     async def told(kind: Resource[object]) -> None:
+        nonlocal late
         while True:
             try:
                 async with aclosing(client.stream(kind.path(), _ALL_OF_IT)) as chunks:
                     await anext(chunks)
-                    silent.remove(kind.plural)
-                    return
-            except (IsthmusError, StopAsyncIteration):
-                await asyncio.sleep(0.2)
+            except Refused as problem:
+                refused.append(f"its API server refuses to tell of {kind.plural}: {problem}")
+                return
+            except IsthmusError as problem:
+                silent[kind.plural] = str(problem)
+            except StopAsyncIteration:
+                silent[kind.plural] = "the end of the watch"
+            else:
+                said = silent.pop(kind.plural)
+                late |= {kind.plural: said} if time.monotonic() - began > BOUND else {}
+                return
+            await asyncio.sleep(0.2)
 
     try:
         async with asyncio.timeout(within), asyncio.TaskGroup() as tasks:
             for kind in kinds:
                 tasks.create_task(told(kind))
     except TimeoutError:
-        raise AssertionError(f"its API server tells nothing of {sorted(silent)} within {within:.0f} s") from None
+        raise AssertionError(f"its API server tells nothing of {silent} within {within:.0f} s") from None
+    assert not refused, refused
+    return "; ".join(f"{kind} late, it said {said}" for kind, said in sorted(late.items()))
 
 
 @dataclass(frozen=True)
 class Part:
     """What may break: `parts` are excused while it does, `ways` say how it is broken and mended.
 
-    What is not ours may need time of its own after so many seconds of that: `whole` returns when it has had it.
+    What is not ours may need time of its own after so many seconds of that: `whole` returns when it has had it, with
+    what was late. `silences`: MEMBER gives no sign of life meanwhile, while the hub listens.
     """
 
     name: str
     parts: tuple[str, ...]
     ways: Callable[[RealFleet], Mapping[str, Break]]
-    whole: Callable[[RealFleet, float], Awaitable[None]] = _nothing
+    whole: Callable[[RealFleet, float], Awaitable[str]] = _nothing
+    silences: bool = False
 
 
-async def _hub_tells(fleet: RealFleet, outage: float) -> None:
-    await _tells(fleet.hub_client, ON_HUB, SPEECHLESS + outage)
+async def _hub_tells(fleet: RealFleet, outage: float) -> str:
+    return await _tells(fleet.hub_client, ON_HUB, SPEECHLESS + outage)
 
 
-async def _member_tells(fleet: RealFleet, outage: float) -> None:
-    await _tells(fleet.members[MEMBER].client, ON_MEMBER, SPEECHLESS + outage)
+async def _member_tells(fleet: RealFleet, outage: float) -> str:
+    return await _tells(fleet.members[MEMBER].client, ON_MEMBER, SPEECHLESS + outage)
 
 
 def _of_plane(plane: Plane, part: str) -> dict[str, Break]:
@@ -123,14 +148,22 @@ PARTS: Sequence[Part] = (
         (MEMBER,),
         lambda fleet: _of_plane(fleet.members[MEMBER].plane, SERVER),
         _member_tells,
+        silences=True,
     ),
-    Part("member's etcd", (MEMBER,), lambda fleet: _of_plane(fleet.members[MEMBER].plane, ETCD), _member_tells),
+    Part(
+        "member's etcd",
+        (MEMBER,),
+        lambda fleet: _of_plane(fleet.members[MEMBER].plane, ETCD),
+        _member_tells,
+        silences=True,
+    ),
     Part(
         "agent",
         (MEMBER,),
         lambda fleet: _of_unit(fleet.members[MEMBER].agent) | _of_road(fleet.members[MEMBER].plane, AGENT),
+        silences=True,
     ),
-    Part("agent's road to the hub", (road(MEMBER),), lambda fleet: _of_road(fleet.hub, MEMBER)),
+    Part("agent's road to the hub", (road(MEMBER),), lambda fleet: _of_road(fleet.hub, MEMBER), silences=True),
     Part(
         "name server",
         (name_server(MEMBER),),
@@ -152,39 +185,58 @@ class Fault:
         """For people."""
         return f"{self.part.name} {self.way}"
 
+    def misjudged(self, silent: Collection[str], silent_after: float) -> tuple[str, ...]:
+        """What is wrong with these verdicts: who is gone for long is judged, who is gone for a moment never.
+
+        In between it depends on when the last heartbeat was; that a verdict is not late, the observer says.
+        """
+        wanted = {MEMBER} if self.part.silences else set()
+        long, brief = self.seconds > LATEST * silent_after, self.seconds <= BRIEF * silent_after
+        missing, wrong = wanted - set(silent), set(silent) - (set() if brief else wanted)
+        return (
+            *(f"gone for {self.seconds:g} s and not judged silent: {name}" for name in sorted(missing) if long),
+            *(f"judged silent: {name}" for name in sorted(wrong)),
+        )
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a fault.
+    """What came of a fault, in seconds.
 
-    How many seconds Kubernetes needed for itself once mended, and we after that; who was judged silent meanwhile.
+    `alone`: what Kubernetes needed for itself once mended, `late` in which kinds where that is past BOUND. `healed`:
+    what we needed after that. `silent`: after how much silence members were judged so. `misjudged`: what is wrong
+    with that.
     """
 
     alone: float
     healed: float
-    silent: tuple[str, ...]
+    silent: Mapping[str, float]
+    late: str
+    misjudged: tuple[str, ...]
 
 
 @asynccontextmanager
-async def inflicted(fleet: RealFleet, fault: Fault) -> AsyncIterator[None]:
-    """The fault for the length of the block, and until what is not ours is whole again."""
+async def inflicted(fleet: RealFleet, fault: Fault) -> AsyncIterator[list[str]]:
+    """The fault for the length of the block, and until what is not ours is whole again: what was late then."""
+    late: list[str] = []
     broken, mended = fault.part.ways(fleet)[fault.way]
     with fleet.broken(*fault.part.parts):
         await asyncio.to_thread(broken)
         try:
-            yield
+            yield late
         finally:
             await asyncio.to_thread(mended)
-        await fault.part.whole(fleet, fault.seconds)
+        late.append(await fault.part.whole(fleet, fault.seconds))
 
 
 async def suffer(fleet: RealFleet, fault: Fault) -> Outcome:
     """Break, wait, mend. Raises AssertionError where not all is right again within BOUND."""
     seen = len(fleet.observer.verdicts)
-    async with inflicted(fleet, fault):
+    async with inflicted(fleet, fault) as late:
         await asyncio.sleep(fault.seconds)
         mending = time.monotonic()
     alone = time.monotonic() - mending
     healed = await fleet.settled(within=BOUND)
-    silent = tuple(each.member for each in fleet.observer.verdicts[seen:] if each.silent)
-    return Outcome(alone, healed, silent)
+    silent = {each.member: each.after for each in fleet.observer.verdicts[seen:] if each.silent}
+    misjudged = fault.misjudged(silent, fleet.pace.silent_after)
+    return Outcome(alone, healed, silent, "".join(late), misjudged)

@@ -1,5 +1,6 @@
 """Watches all clusters of a set all the time, and says what must not be."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from tests.faults.ledger import Ledger
 BOUND = 10.0
 # What is local needs nobody else, and an agent that runs: one that was killed has BOUND to start and read.
 LOCAL_BOUND = 5.0
+# Graces of silence. A verdict comes within 45 s of the last sign of life, where 30 s are the grace.
+LATEST = 1.5
+# So many members: when all are silent, the hub may hold its verdicts back.
+BRAKED = 3
 # By member, service, and what is meant of it.
 Wrong = tuple[str, str, str]
 Seen = Manifest | None
@@ -26,6 +31,8 @@ class Verdict:
     at: float
     member: str
     silent: bool
+    # Seconds since the hub's API server showed the last sign of life; infinite where it never did.
+    after: float
 
 
 @dataclass
@@ -62,6 +69,7 @@ class Observer:
         self._silent_after = silent_after
         self._ips: dict[tuple[str, str], tuple[str, ...]] = {}
         self._wrong: dict[Wrong, float] = {}
+        self._signs: dict[str, float] = {}
 
     # What happens.
 
@@ -99,13 +107,18 @@ class Observer:
         if silent == (name in self.silent):
             return
         now = time.monotonic()
-        self.verdicts.append(Verdict(now, name, silent))
+        self.verdicts.append(Verdict(now, name, silent, now - self._signs.get(name, -math.inf)))
         if not silent:
             self.silent.discard(name)
             return
         self.silent.add(name)
         if now - self._disturbances.whole_since((name, road(name))) > self._silent_after:
             self.say(f"judged silent though its heartbeat had nothing in its way: {name}")
+
+    def lease_changed(self, name: str, before: Seen, after: Seen) -> None:
+        """A Lease came, changed or went: by renewing its own a member gives a sign of life."""
+        if after is not None:
+            self._signs[name] = time.monotonic()
 
     def say(self, what: str) -> None:
         """Note what must not be."""
@@ -128,6 +141,7 @@ class Observer:
             if now > max(since + bound, healed + BOUND):
                 self.say(f"wrong for {now - max(since, healed):.0f} s: {' '.join(wrong)}: {self.shown(wrong)}")
                 self._wrong[wrong] = now
+        self._judge_the_judge(now)
 
     def wrong_since_before(self, moment: float) -> list[Wrong]:
         """What is wrong now and was so already at that moment."""
@@ -146,6 +160,16 @@ class Observer:
         true = {source: sorted(at) for source, at in self._ledger.exporters(service).items()}
         seen = {source: sorted(at) for source, at in self.sights[member].addresses(service).items()}
         return f"true {true}, seen {seen}, silent {sorted(self.silent)}"
+
+    def _judge_the_judge(self, now: float) -> None:
+        """Who is silent for so long is judged, by a hub that was there to hear it."""
+        if len(self._members) >= BRAKED:
+            return
+        for member in self._members - self.silent:
+            quiet = now - max(self._signs.get(member, now), self._disturbances.whole_since((HUB, VERDICTS)))
+            if quiet > LATEST * self._silent_after:
+                self.say(f"silent for {quiet:.0f} s and not judged: {member}")
+                self._signs.pop(member)
 
     def _is_exported(self, service: str) -> bool:
         return self._ledger.is_settled(service) and bool(self._ledger.exporters(service))

@@ -9,11 +9,10 @@ from isthmus.testing.waiting import eventually
 from tests.faults.disturbances import VERDICTS
 from tests.faults.fleet import RealFleet
 from tests.faults.matrix import CUT, FROZEN, KILLED, PARTS, Fault, inflicted
+from tests.faults.observer import LATEST
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-# A verdict comes, and the endpoints go, within 45 s of the last sign of life, where 30 s are the grace.
-LATEST = 1.5
 # Seconds. A leader is followed by another one 15 s after its last sign, and a few for the next look.
 SUCCESSION = 22.0
 A_WHILE = 6.0

@@ -29,4 +29,5 @@ FAULTS = [
 @pytest.mark.parametrize("fault", [pytest.param(fault, id=fault.name.replace(" ", "-")) for fault in FAULTS])
 async def test_nothing_is_lost_and_all_is_right_soon_after(fleet: RealFleet, fault: Fault) -> None:
     outcome = await suffer(fleet, fault)
+    assert not outcome.misjudged
     assert not outcome.silent

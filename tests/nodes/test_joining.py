@@ -18,7 +18,7 @@ from tests.nodes.tunnel import tunnelled
 from tests.real.images import IMAGE
 from tests.real.node import NodeCluster
 from tests.real.nodes import Clusters
-from tests.registry.conftest import on_hub, on_member
+from tests.registry.left import on_hub, on_member
 
 PUSHED = "app.kubernetes.io/name=isthmus-agent-west"
 

@@ -1,4 +1,7 @@
-"""`isthmus`, which dies as by kill -9 once it has sent so many writes: `python -m tests.registry.dying N WORD ...`."""
+"""`isthmus`, which dies as by kill -9 after one of its writes: `python -m tests.registry.dying POINT WORD ...`.
+
+POINT is how many writes it lives for, or part of the path of the last one.
+"""
 
 import os
 import signal
@@ -9,7 +12,7 @@ from isthmus.kube.request import Request
 from isthmus.kube.transport import Transport
 
 
-def dying_after(writes: int) -> None:
+def dying_at(point: str) -> None:
     """The server has answered the last of these; nobody hears the answer."""
     send, sent = Transport.send, 0
 
@@ -19,7 +22,7 @@ def dying_after(writes: int) -> None:
         # Questions about one's own rights are created too, and change nothing.
         if request.method != "GET" and "reviews" not in request.path:
             sent += 1
-            if sent == writes:
+            if point == str(sent) or (not point.isdecimal() and point in request.path):
                 os.kill(os.getpid(), signal.SIGKILL)
         return answer
 
@@ -27,5 +30,5 @@ def dying_after(writes: int) -> None:
 
 
 if __name__ == "__main__":
-    dying_after(int(sys.argv.pop(1)))
+    dying_at(sys.argv.pop(1))
     main()

@@ -1,18 +1,38 @@
 """Tokens and clusters that cannot be: each is told in a sentence, with what to type next, and nothing is written."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from isthmus.inventory.rules.joining import written
+from isthmus.inventory.rules.joining import JoinToken, read_token, written
+from tests.real.certificates import Authority
+from tests.real.ports import free_port
 from tests.registry.conftest import Hands
+from tests.registry.site import OUTSIDE, Site, well
 
 WEST = ("--context", "west")
 ANEW = "isthmus token create"
+
+
+Spoil = Callable[[JoinToken], str]
+# What becomes of a good token for west, and what is said of it then.
+BAD: Mapping[str, tuple[Spoil, str]] = {
+    "over": (lambda token: written(replace(token, expires=token.expires - timedelta(hours=3))), "the token ended at"),
+    "its end is missing": (lambda token: written(token)[:-20], "cut short"),
+    "a character is missing": (lambda token: written(token)[:200] + written(token)[201:], "damaged"),
+    "copied twice": (lambda token: written(token) * 2, "damaged"),
+    "something else": (lambda _: "swordfish", "is no join token"),
+    "nothing": (lambda _: "", "is no join token"),
+    "another cluster's": (
+        lambda token: written(replace(token, cluster="north")),
+        "the token is for cluster north, not for west",
+    ),
+    "another hub's": (lambda token: written(replace(token, bearer="unheard-of")), "is another hub's"),
+}
 
 
 @pytest.fixture
@@ -23,14 +43,6 @@ def untouched(hands: Hands) -> Iterator[Hands]:
     assert not hands.objects("hub", "members")
 
 
-def test_a_token_that_is_over(untouched: Hands) -> None:
-    token = untouched.read("--cluster", "west")
-    over = written(replace(token, expires=token.expires - timedelta(hours=3)))
-    said = untouched.refused("join", over, *WEST)
-    assert "the token ended at" in said
-    assert ANEW in said
-
-
 def test_a_token_that_the_hub_has_ended(untouched: Hands) -> None:
     token = untouched.read("--cluster", "west")
     untouched.well("token", "revoke", token.id, "--context", "hub")
@@ -39,18 +51,9 @@ def test_a_token_that_the_hub_has_ended(untouched: Hands) -> None:
     assert ANEW in said
 
 
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        pytest.param(lambda text: text[:-20], "cut short", id="its end is missing"),
-        pytest.param(lambda text: text[:200] + text[201:], "damaged", id="a character is missing"),
-        pytest.param(lambda text: text + text, "damaged", id="copied twice"),
-        pytest.param(lambda _: "swordfish", "is no join token", id="something else"),
-        pytest.param(lambda _: "", "is no join token", id="nothing"),
-    ],
-)
-def test_a_token_that_was_spoilt(untouched: Hands, spoil: "type[str]", words: str) -> None:
-    said = untouched.refused("join", spoil(untouched.token("--cluster", "west")), *WEST)
+@pytest.mark.parametrize(("spoil", "words"), [pytest.param(*bad, id=name) for name, bad in BAD.items()])
+def test_a_token_that_cannot_be(untouched: Hands, spoil: Spoil, words: str) -> None:
+    said = untouched.refused("join", spoil(untouched.read("--cluster", "west")), *WEST, "--name", "west")
     assert words in said
     assert ANEW in said
 
@@ -66,11 +69,6 @@ def test_a_token_that_was_used_by_another_cluster(hands: Hands) -> None:
     assert hands.on_member("west") == set()
 
 
-def test_a_token_for_another_cluster(untouched: Hands) -> None:
-    said = untouched.refused("join", untouched.token("--cluster", "north"), *WEST, "--name", "west")
-    assert "the token is for cluster north, not for west" in said
-
-
 def test_something_else_answers_at_the_hubs_address(untouched: Hands) -> None:
     """As a hub whose authority was renewed, or a man in the middle."""
     token, east = untouched.read("--cluster", "west"), Path(untouched.extra["KUBECONFIG"]).parent / "east" / "pki"
@@ -78,12 +76,6 @@ def test_something_else_answers_at_the_hubs_address(untouched: Hands) -> None:
     said = untouched.refused("join", wrong, *WEST)
     assert "a certificate of another authority than the token's" in said
     assert ANEW in said
-
-
-def test_a_token_of_another_hub(untouched: Hands) -> None:
-    token = untouched.read("--cluster", "west")
-    said = untouched.refused("join", written(replace(token, bearer="unheard-of")), *WEST)
-    assert "is another hub's" in said
 
 
 def test_a_hub_that_cannot_be_reached(untouched: Hands) -> None:
@@ -141,3 +133,25 @@ def test_a_name_that_cannot_be(untouched: Hands) -> None:
 
 def test_push_without_saying_where(untouched: Hands) -> None:
     assert "go together" in untouched.refused("join", untouched.token(), *WEST, "--mode", "push")
+
+
+async def test_on_a_real_cluster_the_same_is_said_and_nothing_is_written(site: Site, tmp_path: Path) -> None:
+    token = read_token(await site.token("--cluster=west"))
+    before = await site.objects()
+    Authority(tmp_path)
+    stranger, away = (tmp_path / "ca.crt").read_text(), f"https://{OUTSIDE}:{free_port()}"
+    cases = {
+        **{name: (spoil(token), words) for name, (spoil, words) in BAD.items()},
+        "wrong authority": (written(replace(token, authority=stranger)), "of another authority than the token's"),
+        "no hub there": (written(replace(token, server=away)), "cannot be reached"),
+    }
+    for name, (text, words) in cases.items():
+        done = await site.join(text, "--name=west")
+        assert done.code in {1, 2, 3}, name
+        assert words in done.err, name
+        assert (ANEW if name != "no hub there" else "--proxy") in done.err, name
+    assert await site.objects() == before
+    await well(site.plane, "token", "revoke", token.id)
+    ended = await site.join(written(token))
+    assert "does not know this token: it was used, has ended, or is another hub's" in ended.err
+    assert await site.objects() < before

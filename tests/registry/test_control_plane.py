@@ -1,244 +1,19 @@
-"""The same on real control planes, whose pods nobody runs: the test is their kubelet, and a proxy their network.
+"""Joining and leaving a real control plane."""
 
-The one control plane is hub and member at once. Its address for others is one that only the proxy reaches.
-"""
-
-import asyncio
-import base64
-import json
-import os
-import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
 from isthmus.api.apps import DEPLOYMENTS
-from isthmus.api.core import PODS, SECRETS, SERVICE_ACCOUNTS
 from isthmus.api.isthmus import MEMBERS as RECORDS
-from isthmus.api.scheme import Manifest
-from isthmus.errors import IsthmusError
 from isthmus.install.kinds import whole
-from isthmus.install.roles import AGENT_USER, HUB_USER
-from isthmus.kube.client import Client
-from isthmus.kube.config import SERVICE_ACCOUNT, load_kubeconfig
+from isthmus.inventory.rules.joining import read_token, written
 from isthmus.testing.waiting import eventually
-from tests.kube.test_config_proxy import pump
-from tests.real.build import binary
 from tests.real.controlplane import ControlPlane
-from tests.registry.conftest import on_hub, on_member
-
-ROOT = Path(__file__).parents[2]
-NUMBER = 7
-TUNNEL = "--tunnel=http://tunnel.example:8132"
-OUTSIDE = f"10.{NUMBER}.128.1"
-SYSTEM, MEMBERS = "isthmus-system", "isthmus-members"
-
-
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A control plane of our own: policies would be in other tests' way."""
-    if not binary().exists():
-        pytest.skip("no real control plane here. Type: make real")
-    plane = ControlPlane(tmp_path_factory.mktemp("registry"), number=NUMBER)
-    try:
-        plane.start()
-        yield plane
-    finally:
-        plane.stop()
-
-
-@dataclass
-class Said:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-async def typed(plane: ControlPlane, *words: str, user: Path | None = None) -> Said:
-    """`isthmus WORDS` on that control plane, by its admin or another user."""
-    command = [str(Path(sys.executable).parent / "isthmus"), *words, f"--kubeconfig={user or plane.kubeconfig}"]
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 120)
-    assert "Traceback" not in err.decode()
-    return Said(process.returncode or 0, out.decode(), err.decode())
-
-
-async def well(plane: ControlPlane, *words: str) -> str:
-    """What it printed, where it must succeed."""
-    done = await typed(plane, *words)
-    assert done.code == 0, f"isthmus {' '.join(words)}: {done.err}"
-    return done.out.strip()
-
-
-@dataclass
-class Proxy:
-    """The only way to the address that others know."""
-
-    url: str = ""
-    asked: set[str] = field(default_factory=set)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        _, target, _ = (await reader.readuntil(b"\r\n\r\n")).decode().split(maxsplit=2)
-        self.asked.add(target)
-        upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", int(target.rpartition(":")[2]))
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(pump(reader, upstream))
-            tasks.create_task(pump(upstream_reader, writer))
-
-
-class Kubelet:
-    """Runs the agent of a Deployment while that is there, and says of all pods that they are ready."""
-
-    def __init__(self, plane: ControlPlane, client: Client, folder: Path) -> None:
-        self._plane = plane
-        self._client = client
-        self._folder = folder
-
-    async def run(self) -> None:
-        running: dict[str, asyncio.subprocess.Process] = {}
-        try:
-            while True:
-                wanted = {each["metadata"]["name"]: each for each in await self._agents()}
-                for name in wanted.keys() - running.keys():
-                    running[name] = await self._start(wanted[name])
-                for name in running.keys() - wanted.keys():
-                    await end(running.pop(name))
-                for namespace in (SYSTEM, MEMBERS):
-                    await self._say_ready(namespace)
-                await asyncio.sleep(0.1)
-        finally:
-            for process in running.values():
-                await end(process)
-
-    async def _agents(self) -> list[Manifest]:
-        found = []
-        for namespace in (SYSTEM, MEMBERS):
-            for item in (await self._client.list(whole(DEPLOYMENTS), namespace=namespace)).items:
-                is_going = item["metadata"].get("deletionTimestamp")
-                if item["metadata"]["name"].startswith("isthmus-agent") and not is_going:
-                    found.append(item)
-        return found
-
-    async def _start(self, deployment: Manifest) -> asyncio.subprocess.Process:
-        """As the pod would be: with its Secret's files, its account's identity, and its own way to the servers."""
-        namespace, pod = deployment["metadata"]["namespace"], deployment["spec"]["template"]["spec"]
-        (container,) = pod["containers"]
-        name = next(volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume)
-        mount = next(each["mountPath"] for each in container["volumeMounts"] if each["name"] == name)
-        secret = await self._client.get(SECRETS, name, namespace=namespace)
-        identity = self._folder / "identity"
-        identity.mkdir(exist_ok=True)
-        here = {mount: str(self._folder), str(SERVICE_ACCOUNT): str(identity)}
-        here["https://kubernetes.default.svc"] = self._plane.server
-        path = SERVICE_ACCOUNTS.path(pod["serviceAccountName"], namespace=namespace, subresource="token")
-        made = json.loads(await self._client.raw("POST", path, body=b"{}"))
-        (identity / "token").write_text(made["status"]["token"])
-        (identity / "ca.crt").write_bytes((self._plane.folder / "ca.crt").read_bytes())
-        for key, value in secret["data"].items():
-            text = base64.b64decode(value).decode()
-            # Pods of the hub's cluster need no proxy.
-            direct = {} if "proxy-url" in text else {f"{OUTSIDE}:{self._plane.port}": f"127.0.0.1:{self._plane.port}"}
-            (self._folder / key).write_text(replaced(text, here | direct))
-        args = [replaced(each, here) for each in container["args"] if not each.startswith("--metrics")]
-        if not any(each.startswith("--kubeconfig=") for each in args):
-            args.append(f"--kubeconfig={self._plane.kubeconfig_of(AGENT_USER)}")
-        return await running(*args, "--heartbeat=1", log=self._folder / "agent.log")
-
-    async def _say_ready(self, namespace: str) -> None:
-        ready = {"conditions": [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady")]}
-        for pod in (await self._client.list(PODS, namespace=namespace)).items:
-            name, status = pod["metadata"]["name"], pod.get("status") or {}
-            try:
-                if pod["metadata"].get("deletionTimestamp"):
-                    await self._client.raw("DELETE", PODS.path(name, namespace=namespace), body=NO_GRACE)
-                elif status.get("phase") != "Running":
-                    patch = {"status": ready | {"phase": "Running"}}
-                    await self._client.merge_patch(PODS, name, patch, namespace=namespace, subresource="status")
-            except IsthmusError:
-                continue
-
-
-def replaced(text: str, words: Mapping[str, str]) -> str:
-    """The text with each of the words as it is here."""
-    for there, here in words.items():
-        text = text.replace(there, here)
-    return text
-
-
-async def end(process: asyncio.subprocess.Process) -> None:
-    """Kill it."""
-    with suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
-
-
-NO_GRACE = b'{"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":0}'
-
-
-async def running(*words: str, log: Path) -> asyncio.subprocess.Process:
-    """`isthmus WORDS` as a process that does not outlive the tests."""
-    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "isthmus.cli.main", *words]
-    with log.open("ab") as output:
-        return await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output, env=dict(os.environ))
-
-
-@dataclass
-class Site:
-    """The control plane with a hub, a kubelet for its agent, and the proxy before it."""
-
-    plane: ControlPlane
-    client: Client
-    proxy: Proxy
-
-    async def token(self, *words: str) -> str:
-        """A token that names the address which only the proxy reaches."""
-        server = f"--server=https://{OUTSIDE}:{self.plane.port}"
-        return await well(self.plane, "token", "create", server, *words)
-
-    async def join(self, token: str, *words: str, user: Path | None = None) -> Said:
-        """Join through the proxy."""
-        return await typed(self.plane, "join", token, f"--proxy={self.proxy.url}", *words, user=user)
-
-    async def objects(self) -> set[str]:
-        """All that is there of a hub and of a member, but what it always has."""
-        changing = ("leases/isthmus-system/isthmus-hub", "endpointslices/")
-        found = await on_hub(self.client) | await on_member(self.client)
-        return {name for name in found if not name.startswith(changing)}
-
-
-@asynccontextmanager
-async def ended(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
-    """Kill it at the end."""
-    try:
-        yield
-    finally:
-        await end(process)
-
-
-@pytest.fixture
-async def site(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Site]:
-    await well(plane, "install", "hub", "--set=prod", "--no-wait")
-    proxy = Proxy()
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    identity = plane.kubeconfig_of(HUB_USER)
-    hub = await running("hub", f"--kubeconfig={identity}", "--set=prod", TUNNEL, log=plane.folder / "hub.log")
-    async with ended(hub), server, Client(load_kubeconfig([plane.kubeconfig])) as client:
-        kubelet = asyncio.create_task(Kubelet(plane, client, tmp_path).run())
-        try:
-            yield Site(plane, client, proxy)
-        finally:
-            kubelet.cancel()
-            await asyncio.wait([kubelet], timeout=10)
+from tests.registry.site import MEMBERS, OUTSIDE, SYSTEM, Site, typed, wait_clean, well
 
 
 async def test_a_cluster_joins_and_leaves_through_a_proxy_and_nothing_is_left(site: Site) -> None:
@@ -278,18 +53,10 @@ async def test_a_cluster_joins_through_the_tunnel_by_an_address_that_nobody_else
     await wait_clean(site, before)
 
 
-DEFINITIONS = (
-    "clusterproperties.about.k8s.io",
-    "serviceexports.multicluster.x-k8s.io",
-    "serviceimports.multicluster.x-k8s.io",
-)
-
-
 async def test_the_agent_may_live_beside_the_hub_and_goes_with_its_member(site: Site) -> None:
     unnamed = await site.token()
     before = await site.objects()
-    context = load_kubeconfig([site.plane.kubeconfig]).context
-    push = ("--mode=push", f"--hub-context={context}")
+    push = site.push()
     token = await site.token("--cluster=west")
     unreached = await site.join(token, *push)
     assert "which no pod of the hub reaches" in unreached.err
@@ -322,16 +89,6 @@ def with_stranger(plane: ControlPlane) -> Path:
     path = plane.kubeconfig.parent / "with-stranger"
     path.write_text(yaml.safe_dump(whole))
     return path
-
-
-async def wait_clean(site: Site, before: set[str]) -> None:
-    """Return once nothing is left but what was there, and definitions."""
-
-    async def is_clean() -> bool:
-        definitions = {f"customresourcedefinitions/{name}" for name in DEFINITIONS}
-        return await site.objects() <= before | definitions | {"configmaps/isthmus-members/isthmus-tokens"}
-
-    await eventually(is_clean, within=90.0, what="nothing of the member is left")
 
 
 async def test_all_missing_rights_are_named_at_once_and_nothing_is_written(site: Site) -> None:
@@ -378,3 +135,25 @@ async def test_a_hub_at_an_address_of_this_machine_is_no_hub_for_a_pod(site: Sit
     refused = await typed(site.plane, "join", token)
     assert refused.code == 1
     assert "which no pod reaches" in refused.err
+
+
+@pytest.mark.parametrize(("off", "words"), [(120.0, "ahead of the hub's"), (-120.0, "behind the hub's")])
+async def test_a_cluster_whose_clock_is_two_minutes_off_joins_and_is_told_so(
+    site: Site, off: float, words: str
+) -> None:
+    before = await site.objects()
+    site.kubelet.clock = off
+    # By a clock that is ahead it has ended.
+    good = read_token(await site.token("--cluster=west"))
+    token = written(replace(good, expires=datetime.now(UTC) + timedelta(minutes=1)))
+    done = await typed(site.plane, "join", token, f"--proxy={site.proxy.url}", clock=off)
+    assert done.code == 0, done.err
+    assert "This cluster is member west of set prod." in done.out
+
+    async def is_said() -> bool:
+        return words in await well(site.plane, "describe", "cluster", "west")
+
+    await eventually(is_said, within=30.0, what=f"its clock is {words}")
+    left = await typed(site.plane, "leave", "--yes", clock=off)
+    assert left.code == 0, left.err
+    await wait_clean(site, before)

@@ -1,8 +1,5 @@
 """A real cluster moves between two hubs by one command: the one is in the cluster itself, the other embedded."""
 
-import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -16,9 +13,7 @@ from isthmus.install.roles import HUB_USER, hub_roles
 from isthmus.kube.client import Client
 from isthmus.kube.config import load_kubeconfig
 from tests.install.conftest import EmbeddedPlane
-from tests.registry.test_control_plane import ROOT, Site, ended, plane, running, site, typed
-
-__all__ = ["plane", "site"]
+from tests.registry.site import Site, died, ended, running, typed
 
 NUMBER = 9
 # The set on the cluster's own hub, and that on the other.
@@ -59,22 +54,6 @@ async def token_of(other: EmbeddedPlane, *words: str) -> str:
     return done.out.strip()
 
 
-async def died(site: Site, writes: int, *words: str) -> bool:
-    """Whether it died before it was through."""
-    command = [sys.executable, "-m", "tests.registry.dying", str(writes), *words]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        f"--kubeconfig={site.plane.kubeconfig}",
-        env=dict(os.environ),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, err = await asyncio.wait_for(process.communicate(), 120)
-    assert process.returncode in {0, -9}, err.decode()
-    return process.returncode == -9
-
-
 async def sets(site: Site, other_hub: Client) -> list[str]:
     """In which sets it is, on both hubs."""
     found = [item.metadata for hub in (site.client, other_hub) for item in (await hub.list(MEMBERS)).items]
@@ -103,7 +82,7 @@ async def test_a_cluster_moves_between_hubs_and_a_move_that_dies_is_run_again(
         if writes == 1:
             plan = await site.join(token, "--move", "--dry-run")
             assert f"names of set {HOME} below clusterset.local answer no more" in plan.out
-        deaths += await died(site, writes, *words)
+        deaths += await died(site, str(writes), *words)
         assert len(await sets(site, other_hub)) <= 1, "never in two sets"
         again = await site.join(token, "--move")
         assert again.code == 0, (writes, again.err)

@@ -40,7 +40,7 @@ TUNNEL: Final = "isthmus-tunnel"
 TUNNEL_URL: Final = f"http://{TUNNEL}.{SYSTEM_NAMESPACE}.svc:8132"
 # On namespaces of the hub's cluster whose pods may come through it.
 LET_IN: Final = {"isthmus.dev/tunnel": "consumer"}
-# For a hundred members. Measured: 57 MiB resident with ten, bounded by 0.4 MiB for each (`python -m bench registry`).
+# For a hundred members. Measured: 57 MiB resident with none, bounded by 0.4 MiB for each (`python -m bench registry`).
 _HUB_MEMORY: Final = "96Mi"
 # Measured: 55 MiB resident at rest, and no processor; what it relays passes through.
 _TUNNEL_MEMORY: Final = "80Mi"
