@@ -12,7 +12,7 @@ from isthmus.api.scheme import Manifest
 from isthmus.cli.main import cli
 from isthmus.kube.client import Client
 from tests.attack.conftest import MALLORY, Row, Stage
-from tests.install.conftest import ROOT, SET
+from tests.install.conftest import BY_HAND, ROOT, SET
 
 Act = Callable[[str], Awaitable[Client]]
 LINES = "x\nHealth: Healthy\x1b[2J\u202e"
@@ -27,8 +27,8 @@ def said(moment: str) -> Manifest:
 async def test_the_hubs_admin_reads_on(act: Act, stage: Stage, kind: str, ledger: list[Row], moment: str) -> None:
     mallory = await act(MALLORY)
     await mallory.merge_patch(MEMBERS, MALLORY, {"status": said(moment)}, namespace=SET, subresource="status")
-    beat: Manifest = {"metadata": {"annotations": {IMPORTS_ANNOTATION: "9" * 5000}}}
-    await mallory.merge_patch(LEASES, MALLORY, beat, namespace=MEMBERS_NAMESPACE)
+    beat: Manifest = {"metadata": {"name": MALLORY, "annotations": {IMPORTS_ANNOTATION: "9" * 5000}}}
+    await mallory.apply(LEASES, beat, namespace=MEMBERS_NAMESPACE, options=BY_HAND)
     at = ["--kubeconfig", str(stage.secured.kubeconfig(ROOT)), "--set", SET]
     for command in ("clusters", "clusters -o wide", f"describe cluster {MALLORY}"):
         done = await asyncio.to_thread(CliRunner().invoke, cli, [*command.split(), *at])

@@ -183,12 +183,12 @@ class Agent:
         select()
         self._manager.fleet.engage(hub.as_cluster())
 
-    def _outlook(self) -> Outlook:
-        def record() -> Member | None:
-            return self.views.hub.members.store.get(self._duty.cluster, self._duty.set)
+    def _record(self) -> Member | None:
+        return self.views.hub.members.store.get(self._duty.cluster, self._duty.set)
 
+    def _outlook(self) -> Outlook:
         member, hub = self._clients
-        return Outlook(member, hub, record, clock=self._clock, every=self._duty.heartbeat)
+        return Outlook(member, hub, self._record, clock=self._clock, every=self._duty.heartbeat)
 
     async def _look_out(self, outlook: Outlook) -> None:
         # Its address stands in its record.
@@ -202,7 +202,10 @@ class Agent:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_WORD):
-                await report.is_own.wait()
+                await self.views.hub.members.wait_synced()
+                record = self._record()
+                if record is not None and record.status is not None and record.status.probe is not None:
+                    await report.is_own.wait()
         await self._heartbeat(hub_forgot).run()
 
     def _heartbeat(self, hub_forgot: Callable[[], None]) -> Heartbeat:
