@@ -96,7 +96,8 @@ def main() -> None:
 
 
 def _say(error: Exception, remedy: str = "") -> None:
-    click.echo(printable(f"isthmus: {error}{remedy}"), err=True)
+    # Further lines stand below the first, so that none looks like one of ours.
+    click.echo("\n  ".join(map(printable, f"isthmus: {error}{remedy}".split("\n"))), err=True)
 
 
 def _lacks(error: IsthmusError) -> str:
