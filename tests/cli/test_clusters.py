@@ -122,7 +122,7 @@ async def test_what_a_cluster_is_made_of_is_described(make_fleet: MakeFleet) -> 
             MEMBERS, "east", {"status": said}, namespace=fleet.set, subresource="status", options=BY_HAND
         )
         told = (await typed(fleet, "describe", "cluster", "east")).stdout
-        assert "aws, eks, zones a, b, about 10 nodes, about 50 cores, about 200 GiB" in told
+        assert "aws, eks, zones a, b, nodes: about 10, cores: about 50, memory: about 200 GiB" in told
         assert "too long to be mirrored: long.example" in told
         assert "Works:       default" in told
 

@@ -240,9 +240,9 @@ def _described(row: Manifest) -> list[tuple[str, object]]:
 def _made_of(facts: Manifest) -> str:
     """Provider, distribution, zones and sizes, as far as the cluster's nodes tell."""
     words = [facts.get("provider"), facts.get("distribution"), f"zones {', '.join(facts.get('zones') or ())}"]
-    sizes = {"nodes": " nodes", "cpu": " cores", "memory": " GiB"}
+    sizes = {"nodes": "nodes: {}", "cpu": "cores: {}", "memory": "memory: {} GiB"}
     found = [word for word in words if word and word != "zones "]
-    found += [f"about {facts[name]}{unit}" for name, unit in sizes.items() if facts.get(name)]
+    found += [form.format(f"about {facts[name]}") for name, form in sizes.items() if facts.get(name)]
     return ", ".join(found) or "<unknown>"
 
 

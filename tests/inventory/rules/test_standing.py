@@ -50,6 +50,11 @@ def test_standings(one: Member, state: str, why: str) -> None:
     assert (found.state, found.why) == (state, why)
 
 
+def test_who_was_never_silent_is_healthy_since_it_joined() -> None:
+    one = Member(spec=MemberSpec(id="east", set="prod", joined_at=MOMENT), status=MemberStatus(agent_version="1"))
+    assert standing(one).since == MOMENT
+
+
 SINCE = "no heartbeat since 2026-01-01T00:00:00Z"
 
 

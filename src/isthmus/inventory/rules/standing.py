@@ -29,15 +29,16 @@ class Standing:
 def standing(member: Member) -> Standing:
     """Silence first: whatever else is on record is then as old as the silence."""
     health = member.spec.health if member.spec is not None else Health()
+    joined = member.spec.joined_at if member.spec is not None else None
     status = member.status or MemberStatus()
     if health.state == SILENT:
         return Standing(SILENT, health.since, health.reason or "no heartbeat")
     if not status.agent_version:
-        return Standing(JOINING, member.spec.joined_at if member.spec else None, "its agent has not reported yet")
+        return Standing(JOINING, joined, "its agent has not reported yet")
     if status.probe is not None and not status.probe.answered:
         why = f"its heartbeat comes, but its published address does not answer its own agent: {status.probe.problem}"
         return Standing(UNANSWERED, status.probe.at, why)
-    return Standing(HEALTHY, health.since, clock_problem(status.clock_difference))
+    return Standing(HEALTHY, health.since or joined, clock_problem(status.clock_difference))
 
 
 def unjudged(
