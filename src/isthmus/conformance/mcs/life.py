@@ -33,11 +33,22 @@ def by_source(slices: list[EndpointSlice]) -> dict[str, list[str]]:
 async def sources(place: Place, wanted: list[list[str]]) -> dict[str, list[str]]:
     """Wait until the imported slices have exactly these backends, each list under a source cluster of its own."""
 
-    async def seen() -> dict[str, list[str]]:
-        return by_source(await place.imported_slices())
-
     what = f"{place.name}: source clusters with {' and '.join(map(str, wanted))}"
-    return await place.witness.until(what, seen, lambda found: sorted(found.values()) == sorted(wanted), SLICE)
+    return await place.witness.until(what, partial(_seen, place), lambda found: _are(found, wanted), SLICE)
+
+
+async def keeps_sources(place: Place, wanted: list[list[str]]) -> None:
+    """Hold the imported slices to have exactly these backends all the time: others may come late."""
+    what = f"{place.name}: no source cluster but those with {' and '.join(map(str, wanted))}"
+    await place.witness.throughout(what, partial(_seen, place), lambda found: _are(found, wanted))
+
+
+async def _seen(place: Place) -> dict[str, list[str]]:
+    return by_source(await place.imported_slices())
+
+
+def _are(found: dict[str, list[str]], wanted: list[list[str]]) -> bool:
+    return sorted(found.values()) == sorted(wanted)
 
 
 async def own_backends(place: Place, families: tuple[str, ...], count: int = 1) -> list[str]:
@@ -61,6 +72,7 @@ async def one_source_each(scene: Scene) -> None:
     of_c0, of_c1 = await own_backends(scene.c0, families), await own_backends(scene.c1, families)
     for place in scene.places:
         await sources(place, [of_c0])
+    await scene.everywhere(partial(keeps_sources, wanted=[of_c0]))
     await scene.c1.export()
     for place in scene.places:
         found = await sources(place, [of_c0, of_c1])
