@@ -12,7 +12,7 @@ from isthmus.api.core import NAMESPACES, PODS, SECRETS, SERVICES
 from isthmus.api.isthmus import SYSTEM_NAMESPACE
 from isthmus.api.scheme import Manifest
 from isthmus.errors import NotFound
-from isthmus.install.grant import Grant, grant
+from isthmus.install.grant import Grant, grant, revoke
 from isthmus.install.hub import LET_IN, TUNNEL
 from isthmus.install.kinds import NETWORK_POLICIES, whole
 from isthmus.install.workloads import NAME_LABEL
@@ -99,7 +99,17 @@ class Tunnel:
 
     async def admit(self) -> None:
         """What the member's admin does for the consumer."""
-        await grant(self.member.client, self.hub.client, Grant(self.member.name, self.namespace, role="view"))
+        await grant(self.member.client, self.hub.client, self._grant)
+
+    async def end(self) -> None:
+        """What both admins take back."""
+        await revoke(self.member.client, self.hub.client, self._grant)
+        labels = {"metadata": {"labels": dict.fromkeys(LET_IN)}}
+        await self.hub.client.merge_patch(NAMESPACES, self.namespace, labels)
+
+    @property
+    def _grant(self) -> Grant:
+        return Grant(self.member.name, self.namespace, role="view")
 
     async def delete_agents(self) -> None:
         """All of them, and return once they are gone."""
@@ -140,7 +150,10 @@ async def tunnelled(hub: Site, member: Site, namespace: str) -> AsyncIterator[Tu
         assert await tunnel.is_reached()
         _close(member, hub)
         assert not await tunnel.is_reached()
-        yield tunnel
+        try:
+            yield tunnel
+        finally:
+            await tunnel.end()
     finally:
         _close(member, hub, closed=False)
         for kind in (whole(DEPLOYMENTS), NETWORK_POLICIES, WHOLE_SERVICES, SECRETS):

@@ -129,11 +129,12 @@ def test_a_service_with_an_ip_has_no_names_of_clusters_or_endpoints(name: str) -
         pytest.param(["10.1.128.7"], Type.A, ["10.1.128.7"], id="without endpoints it still answers"),
         pytest.param(["10.1.128.7"], Type.AAAA, Rcode.NOERROR, id="a family that it lacks"),
         pytest.param([], Type.A, Rcode.NOERROR, id="before it has an address"),
+        pytest.param([], Type.SRV, Rcode.NOERROR, id="before it has an address that a port could lead to"),
         pytest.param(["no address"], Type.A, Rcode.NOERROR, id="with an address that is none"),
     ],
 )
 def test_a_service_with_an_ip_exists_whatever_it_lacks(ips: list[str], kind: int, want: list[str] | Rcode) -> None:
-    assert told(zone_of(imported(CLUSTER_SET_IP, ips=ips)), SHOP, kind) == want
+    assert told(zone_of(imported(CLUSTER_SET_IP, HTTP, ips=ips)), SHOP, kind) == want
 
 
 @pytest.mark.requirement("MCS-84", "MCS-85", "MCS-86", "MCS-87", "MCS-88", "MCS-94", "MCS-97", "MCS-103")

@@ -52,11 +52,11 @@ def service_records(
 
 
 def _cluster_set_ip_records(name: str, ips: Iterable[str], ports: Iterable[ImportedPort], ttl: int) -> Iterator[Record]:
-    """MCS-81 to MCS-83, MCS-87."""
-    for text in ips:
-        if address := _address(text):
-            yield Record(name, Address(address), ttl)
-    for port in ports:
+    """MCS-81 to MCS-83, MCS-87; no SRV before there is an address for it to lead to."""
+    addresses = [address for text in ips if (address := _address(text))]
+    for address in addresses:
+        yield Record(name, Address(address), ttl)
+    for port in ports if addresses else ():
         yield from _port_records(name, port.name, port.protocol, Service(port.port, name), ttl)
 
 
