@@ -3,13 +3,11 @@
 import asyncio
 import json
 
-import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from isthmus.api.core import EVENTS, LEASES, Lease, LeaseSpec
+from isthmus.api.core import EVENTS, LEASES
 from isthmus.api.isthmus import MEMBERS, MEMBERS_NAMESPACE
-from isthmus.cli.clusters import last_seen
 from isthmus.cli.main import cli
 from isthmus.testing.cluster import BY_HAND
 from isthmus.testing.fleet import Fleet, Pace
@@ -123,20 +121,5 @@ async def test_what_a_cluster_is_made_of_is_described(make_fleet: MakeFleet) -> 
         )
         told = (await typed(fleet, "describe", "cluster", "east")).stdout
         assert "aws, eks, zones a, b, nodes: about 10, cores: about 50, memory: about 200 GiB" in told
-        assert "too long to be mirrored: long.example" in told
+        assert "long.example: a profile holds 256 properties, with values of 1 to 1024 characters" in told
         assert "Works:       default" in told
-
-
-@pytest.mark.parametrize(
-    ("renewed", "difference", "seen"),
-    [
-        pytest.param("2026-01-01T00:02:00.000000Z", 120, "2026-01-01T00:00:00", id="by the hub's clock"),
-        pytest.param("2026-01-01T00:02:00.000000Z", None, "2026-01-01T00:02:00", id="as well as can be known"),
-        pytest.param("some day", 0, "", id="no moment"),
-        pytest.param(None, 0, "", id="never"),
-    ],
-)
-def test_when_a_cluster_was_seen(renewed: str | None, difference: int | None, seen: str) -> None:
-    found = last_seen(Lease(spec=LeaseSpec(renew_time=renewed)), difference)
-    assert (f"{found:%Y-%m-%dT%H:%M:%S}" if found else "") == seen
-    assert last_seen(None, difference) is None

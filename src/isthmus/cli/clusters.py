@@ -32,7 +32,8 @@ from isthmus.cli.hubs import Hub, hub_options
 from isthmus.cli.output import Column, fields, output_option, show_list, show_one, table_of
 from isthmus.errors import Invalid, NotFound, Refused
 from isthmus.install.works import WORKS_PROPERTY
-from isthmus.inventory.rules.standing import standing, unjudged
+from isthmus.inventory.rules.facts import UNFIT
+from isthmus.inventory.rules.standing import hub_time, standing, unjudged
 from isthmus.kit.moments import count_in, in_utc
 from isthmus.kube.client import Client, ListOptions
 from isthmus.kube.informer import Informer
@@ -127,7 +128,8 @@ def _row(member: Member, heard: Heard) -> Manifest:
     spec = member.spec or MemberSpec(id=member.metadata.name, set=member.metadata.namespace)
     status = member.status or MemberStatus()
     found = standing(member)
-    seen = last_seen(lease, status.clock_difference)
+    difference = status.clock_difference
+    seen = hub_time(lease.spec.renew_time, difference) if lease is not None else None
     counted = lease.metadata.annotations.get(IMPORTS_ANNOTATION, "") if lease is not None else ""
     return {
         "name": member.metadata.name,
@@ -140,28 +142,19 @@ def _row(member: Member, heard: Heard) -> Manifest:
         "rulesVersion": status.rules_version,
         "region": status.region,
         "lastSeen": _moment(seen),
-        "clockDifference": status.clock_difference,
+        "clockDifference": difference,
         "exports": sum(each.count for each in status.exports.namespaces.values()),
         "imports": count_in(counted),
         "joined": _moment(spec.joined_at),
         "token": member.metadata.labels.get(TOKEN_LABEL, ""),
         "server": spec.server,
         "answers": status.probe.answered if status.probe is not None else None,
-        "answersSince": _moment(status.probe.at) if status.probe is not None else "",
+        "answersSince": _moment(hub_time(status.probe.at, difference)) if status.probe is not None else "",
         "podRanges": list(spec.pod_ranges),
         "properties": dict(sorted(status.properties.items())),
         "leftOut": list(status.left_out),
         "facts": msgspec.to_builtins(status.facts),
     }
-
-
-def last_seen(lease: Lease | None, difference: int | None) -> datetime | None:
-    """When the member renewed its Lease, by the hub's clock; None where there is none, or no moment in it."""
-    renewed = in_utc(lease.spec.renew_time) if lease is not None else None
-    try:
-        return renewed - timedelta(seconds=difference or 0) if renewed is not None else None
-    except OverflowError:
-        return None
 
 
 async def _heard(client: Client, set_name: str) -> Heard:
@@ -229,7 +222,7 @@ def _described(row: Manifest) -> list[tuple[str, object]]:
         ("Pod ranges", row["podRanges"] or "any: none were approved"),
         ("Provider", _made_of(row["facts"])),
         ("Properties", [f"{name}={value}" for name, value in row["properties"].items()]),
-        *([("Left out", f"too long to be mirrored: {', '.join(row['leftOut'])}")] if row["leftOut"] else []),
+        *([("Left out", f"{', '.join(row['leftOut'])}: {UNFIT}")] if row["leftOut"] else []),
         ("Works", row["properties"].get(WORKS_PROPERTY) or "none: its admin gave them no rights"),
         ("Exports", row["services"] or "nothing"),
         ("", ", ".join(f"{count} in {name}" for name, count in sorted(per_namespace.items()))),

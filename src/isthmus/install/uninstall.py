@@ -17,6 +17,7 @@ from isthmus.api.scheme import Manifest, Resource
 from isthmus.errors import Conflict, Invalid, NotFound, Refused, Unreachable
 from isthmus.install.joining import sets_of
 from isthmus.install.kinds import IN_ORDER, PRIORITY_CLASSES, whole
+from isthmus.install.member import DNS_SERVICE
 from isthmus.install.rights import Right
 from isthmus.install.workloads import HUB, INSTALLATION_LABEL, MEMBER, NAME_LABEL, SHARED
 from isthmus.kit.clock import SYSTEM, Clock
@@ -70,12 +71,12 @@ async def uninstall_set(client: Client, cluster_set: str, *, say: Say, clock: Cl
     # The hub's cluster may be a member, of whichever set.
     of_set = f"{_OURS},{SET_LABEL}={cluster_set},{INSTALLATION_LABEL}!={MEMBER}"
     name = f"{_HUB}-{cluster_set}"
-    await _end(client, name, f"{NAME_LABEL}={_HUB},{SET_LABEL}={cluster_set}", clock)
+    await _end(client, name, f"{NAME_LABEL}={_HUB},{SET_LABEL}={cluster_set}", say, clock)
     count = 1
     for kind in reversed(IN_ORDER):
         count += await _clear(client, kind, of_set, clock, ())
     await _give_up_leases(client, name)
-    await _wait_gone(client, whole(NAMESPACES), of_set, clock)
+    await _wait_gone(client, whole(NAMESPACES), of_set, say, clock)
     say(f"set {cluster_set} is gone; its hub goes on for {', '.join(each for each in sets if each != cluster_set)}")
     return count
 
@@ -94,7 +95,7 @@ async def uninstall(
         return await _clear(client, kind, selector, clock, keep if kind.kind == CLUSTER_PROPERTIES.kind else ())
 
     if part == MEMBER:
-        await _end(client, _AGENT, f"{NAME_LABEL}={_AGENT}", clock)
+        await _end(client, _AGENT, f"{NAME_LABEL}={_AGENT}", say, clock)
     # What answers for a member goes on until its imports are gone.
     later = {NAMESPACES.kind, CRDS.kind, *([SERVICES.kind, DEPLOYMENTS.kind] if part == MEMBER else [])}
     count = 0
@@ -108,6 +109,9 @@ async def uninstall(
         count += found
     for kind in (whole(DEPLOYMENTS), whole(SERVICES)):
         count += await clear(kind, ours)
+    if part == MEMBER:
+        # Kubernetes looks again at a namespace with pods in it only after half of their grace period.
+        await _have_ended(client, DNS_SERVICE, f"{NAME_LABEL}={DNS_SERVICE}", say, clock)
     await _give_up_leases(client, _AGENT if part == MEMBER else f"{_HUB}-")
     last: list[tuple[Resource[Manifest], str]] = [(whole(NAMESPACES), f"{ours},{_OURS}")]
     if crds:
@@ -118,7 +122,7 @@ async def uninstall(
     for kind, selector in last:
         count += await clear(kind, selector)
     for kind, selector in last:
-        await _wait_gone(client, kind, selector, clock)
+        await _wait_gone(client, kind, selector, say, clock)
     return count
 
 
@@ -130,32 +134,46 @@ async def _give_up_leases(client: Client, name: str) -> None:
                 await client.delete(LEASES, lease.metadata.name, namespace=SYSTEM_NAMESPACE)
 
 
-async def _wait_gone(client: Client, kind: Resource[Manifest], selector: str, clock: Clock) -> None:
+async def _wait_gone(client: Client, kind: Resource[Manifest], selector: str, say: Say, clock: Clock) -> None:
     """Return once what was deleted is gone with all that is in it: before, it cannot be installed again."""
     end = clock.monotonic() + _ENDS_WITHIN
+    said = False
     while left := [item["metadata"]["name"] for item in await _list(client, kind, selector)]:
         if clock.monotonic() > end:
             raise Unreachable(
                 f"{kind.plural} {', '.join(left)} are still being deleted after {_ENDS_WITHIN:.0f} s. "
                 f"Type: kubectl get {kind.plural} {' '.join(left)} -o yaml, whose status says what they wait for"
             )
+        if not said:
+            say(f"waiting for {kind.plural} {', '.join(left)} to be gone")
+            said = True
         await clock.sleep(_LOOK)
 
 
-async def _end(client: Client, deployment: str, pods: str, clock: Clock) -> None:
+async def _end(client: Client, deployment: str, pods: str, say: Say, clock: Clock) -> None:
     """What it would make again cannot be taken away before."""
     with suppress(NotFound):
         await client.delete(
             DEPLOYMENTS, deployment, namespace=SYSTEM_NAMESPACE, options=DeleteOptions(propagation="Foreground")
         )
+    if not await _have_ended(client, deployment, pods, say, clock):
+        raise Unreachable(
+            f"pods of {deployment} do not end. Type: kubectl -n {SYSTEM_NAMESPACE} get pods, then this again"
+        )
+
+
+async def _have_ended(client: Client, deployment: str, pods: str, say: Say, clock: Clock) -> bool:
     end = clock.monotonic() + _ENDS_WITHIN
     options = ListOptions(labels=pods)
+    said = False
     while (await client.list(PODS, namespace=SYSTEM_NAMESPACE, options=options)).items:
         if clock.monotonic() > end:
-            raise Unreachable(
-                f"pods of {deployment} do not end. Type: kubectl -n {SYSTEM_NAMESPACE} get pods, then this again"
-            )
+            return False
+        if not said:
+            say(f"waiting for pods of {deployment} to end")
+            said = True
         await clock.sleep(_LOOK)
+    return True
 
 
 async def _list(client: Client, kind: Resource[Manifest], selector: str) -> tuple[Manifest, ...]:

@@ -81,6 +81,7 @@ class Client:
 
     def __init__(self, config: Config, *, clock: Clock = SYSTEM, user_agent: str = "isthmus") -> None:
         self.server = config.server
+        self.proxy = config.proxy
         self.context = config.context
         self._transport = Transport(config, clock=clock, user_agent=user_agent)
 

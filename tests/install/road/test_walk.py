@@ -198,6 +198,10 @@ async def membership_broken(walker: Walker, fleet: Fleet) -> None:
     async with Client(Config("https://127.0.0.1:9")) as nowhere:
         walker.road = replace(whole, hub=nowhere)
         await walker.wait_broken("hub", "the hub cannot be reached", "curl -k https://127.0.0.1:9/readyz")
+    async with Client(Config("https://hub.example", proxy="http://east:secret@127.0.0.1:9")) as nowhere:
+        walker.road = replace(whole, hub=nowhere)
+        curl = "curl -k -x 127.0.0.1:9 https://hub.example/readyz"
+        await walker.wait_broken("hub", "the hub cannot be reached", curl)
     walker.road = replace(whole, cluster="nobody")
     await walker.wait_broken("hub", "has no member nobody", "isthmus join TOKEN --context east")
     walker.road = whole

@@ -106,6 +106,13 @@ def test_of_too_many_properties_the_first_stay() -> None:
     assert left_out == ("p0256", "p0257", "p0258")
 
 
+def test_what_kubernetes_defines_stays_however_many_others_there_are() -> None:
+    others = {f"a{number:04}.example": "x" for number in range(MAX_PROPERTIES)}
+    kept, left_out = fitting({"clusterset.k8s.io": "prod", "cluster.clusterset.k8s.io": "east", **others})
+    assert (kept["clusterset.k8s.io"], kept["cluster.clusterset.k8s.io"]) == ("prod", "east")
+    assert left_out == ("a0254.example", "a0255.example")
+
+
 @pytest.mark.requirement("INV-22")
 def test_the_moment_of_observation_moves_only_with_what_was_observed() -> None:
     status = MemberStatus(properties={"a": "1"})

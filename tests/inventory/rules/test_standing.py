@@ -7,7 +7,7 @@ import pytest
 
 from isthmus.api.core import Lease, LeaseSpec
 from isthmus.api.isthmus import Health, Member, MemberSpec, MemberStatus, Probe
-from isthmus.inventory.rules.standing import Standing, standing, unjudged
+from isthmus.inventory.rules.standing import Standing, hub_time, standing, unjudged
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 LOST = Probe(answered=False, at=MOMENT, problem="https://east:6443: no connection")
@@ -74,3 +74,25 @@ def test_who_is_called_healthy_for_want_of_a_verdict(state: str, after: int, hel
     now = MOMENT + timedelta(seconds=after)
     assert re.fullmatch(why, unjudged(Standing(state, None, ""), lease, MOMENT, held_until, now=now))
     assert unjudged(Standing(state, None, ""), None, None, held_until, now=now) == ""
+
+
+@pytest.mark.parametrize(
+    ("told", "difference", "moment"),
+    [
+        pytest.param("2026-01-01T00:02:00.000000Z", 120, MOMENT, id="as text, by a clock that is ahead"),
+        pytest.param(MOMENT - timedelta(minutes=2), -120, MOMENT, id="by one that is behind"),
+        pytest.param(MOMENT, None, MOMENT, id="as well as can be known"),
+        pytest.param("some day", 0, None, id="no moment"),
+        pytest.param(datetime.min.replace(tzinfo=UTC), 1, None, id="before all time"),
+        pytest.param(None, 0, None, id="never"),
+    ],
+)
+def test_what_a_member_dates_by_the_hubs_clock(
+    told: str | datetime | None, difference: int | None, moment: datetime | None
+) -> None:
+    assert hub_time(told, difference) == moment
+
+
+def test_an_address_is_dead_since_a_moment_by_the_hubs_clock() -> None:
+    late = MemberStatus(agent_version="1", probe=LOST, clock_difference=-30)
+    assert standing(member(Health(), late)).since == MOMENT + timedelta(seconds=30)

@@ -92,7 +92,10 @@ async def hub(road: Road) -> Finding:
         said_ = f"{road.hub.server} does not take what this cluster holds for it: {error}"
         return Finding("hub", said_, f"join again. {_again(road)}")
     except IsthmusError as error:
-        remedy = f"see whether it can be reached. Type: curl -k {road.hub.server}/readyz"
+        # Without what its user is known by there.
+        proxy = road.hub.proxy.rpartition("@")[2]
+        through = f"-x {proxy} " if proxy else ""
+        remedy = f"see whether it can be reached. Type: curl -k {through}{road.hub.server}/readyz"
         return Finding("hub", f"the hub cannot be reached: {error}", remedy)
     if spec is not None and spec.uid not in {"", own}:
         said_ = (

@@ -42,16 +42,21 @@ _UNITS: Final = {
     **{unit: 1024.0**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi"), 1)},
 }
 _GIB: Final = 1024.0**3
+# Why a property is left out.
+UNFIT: Final = f"a profile holds {MAX_PROPERTIES} properties, with values of 1 to {MAX_VALUE} characters"
+# How the names end that Kubernetes defines.
+_DEFINED: Final = ".k8s.io"
 _OBSERVED: Final = ("kubernetes_version", "region", "properties", "left_out", "facts")
 
 
 def fitting(properties: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """The properties that a profile can hold, unchanged, and the names of those it cannot: never cut (INV-19).
 
-    Of too many the first by name stay.
+    Of too many stay those that Kubernetes defines, and of the others the first by name.
     """
-    short = {name: value for name, value in sorted(properties.items()) if value and len(value) <= MAX_VALUE}
-    kept = dict(list(short.items())[:MAX_PROPERTIES])
+    by_rank = sorted(properties.items(), key=lambda item: (not item[0].endswith(_DEFINED), item[0]))
+    short = [(name, value) for name, value in by_rank if value and len(value) <= MAX_VALUE]
+    kept = dict(sorted(short[:MAX_PROPERTIES]))
     return kept, tuple(sorted(set(properties) - set(kept)))[:MAX_PROPERTIES]
 
 

@@ -42,6 +42,7 @@ from isthmus.api.isthmus import (
     MemberStatus,
 )
 from isthmus.api.meta import Condition, ObjectMeta, OwnerReference
+from isthmus.inventory.rules.facts import UNFIT
 from isthmus.kit.moments import in_utc
 from isthmus.kit.names import hashed
 
@@ -115,8 +116,7 @@ def troubles(member: Member) -> tuple[tuple[str, str], ...]:
         told.append(("AccessNotPublished", problem))
     if said is not None and said.left_out:
         names = ", ".join(said.left_out[:10]) + (" and others" if len(said.left_out) > 10 else "")
-        message = f"not mirrored from ClusterProperties: {names}; values over {MAX_VALUE} characters do not fit"
-        told.append(("PropertiesLeftOut", message))
+        told.append(("PropertiesLeftOut", f"not mirrored from ClusterProperties: {names}; {UNFIT}"))
     return tuple(told)
 
 

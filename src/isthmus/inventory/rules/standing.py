@@ -6,6 +6,7 @@ from typing import Final
 
 from isthmus.api.core import Lease
 from isthmus.api.isthmus import SILENT, Health, Member, MemberStatus
+from isthmus.kit.moments import in_utc
 
 JOINING: Final = "Joining"
 UNANSWERED: Final = "Unanswered"
@@ -37,8 +38,20 @@ def standing(member: Member) -> Standing:
         return Standing(JOINING, joined, "its agent has not reported yet")
     if status.probe is not None and not status.probe.answered:
         why = f"its heartbeat comes, but its published address does not answer its own agent: {status.probe.problem}"
-        return Standing(UNANSWERED, status.probe.at, why)
+        return Standing(UNANSWERED, hub_time(status.probe.at, status.clock_difference), why)
     return Standing(HEALTHY, health.since or joined, clock_problem(status.clock_difference))
+
+
+def hub_time(moment: str | datetime | None, difference: int | None) -> datetime | None:
+    """A moment that a member tells, by the hub's clock; `difference` is the seconds by which the member's is ahead.
+
+    None where there is none, or none that has a place in UTC.
+    """
+    told = in_utc(moment)
+    try:
+        return told - timedelta(seconds=difference or 0) if told is not None else None
+    except OverflowError:
+        return None
 
 
 def unjudged(
